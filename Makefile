@@ -1,0 +1,63 @@
+# Everything is installed into $(VENV), from the hash-locked lists in requirements/.
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
+	&& echo $$p && break; done)
+BIN = $(VENV)/bin
+SHORT = -m "not slow"
+
+.PHONY: demo test test-short lint bench fuzz lock translations clean
+
+demo: $(VENV)/.run
+	@$(BIN)/fantom-trio --demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-short: $(VENV)/.test
+	$(BIN)/python -m pytest $(SHORT)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.test
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m fuzz
+
+# The message catalogues: new texts into the .po files, and the .mo files from them.
+translations: $(VENV)/.test
+	$(BIN)/python -m tests.repl.catalogues
+
+# --no-emit-*: the lists name packages and hashes, never a host.
+LOCK = $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --all-build-deps --allow-unsafe \
+	--strip-extras --upgrade --no-emit-index-url --no-emit-trusted-host \
+	--no-emit-find-links --no-emit-options
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet pip-tools
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) -o requirements/run.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --extra test -o requirements/test.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# A stamp each for what a user needs and what a developer needs.
+INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	$(INSTALL) --require-hashes -r requirements/run.txt
+	$(INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt pyproject.toml | $(VENV)/bin/python
+	$(INSTALL) --require-hashes -r requirements/test.txt
+	$(INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "fantom-trio needs Python 3.11 or newer: install it, or name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv: on Debian and Ubuntu install it with 'apt install python3-venv'" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,139 @@
+"""The length prefix, its limits, and the buffer that frames are parsed in.
+
+A frame is ``u32 big-endian length ‖ body``; the length counts the body.
+"""
+
+import struct
+from collections.abc import Iterator
+
+from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
+from fantom_trio.wire.secret import wipe_buffer
+
+__all__ = ["MAX_FRAME", "MAX_LINE", "PREFIX_BYTES", "ReceiveBuffer", "prefix", "split_text"]
+
+PREFIX_BYTES = 4
+#: The longest body, bytes. The classic program takes no more, and nobody needs more for a line.
+MAX_FRAME = 64 * 1024
+#: The longest handshake line with its newline, bytes: the classic program's whole first buffer.
+MAX_LINE = 2048
+#: A read starts with this much room, bytes, and gets up to the maximum when it fills it.
+_MIN_ROOM = 16 * 1024
+_MAX_ROOM = 256 * 1024
+
+_LENGTH = struct.Struct(">I")
+
+
+def prefix(length: int) -> bytes:
+    """The four bytes before a body of ``length`` bytes."""
+    if not 0 < length <= MAX_FRAME:
+        raise LocalProtocolError(f"a frame holds 1 to {MAX_FRAME} bytes, not {length}")
+    return _LENGTH.pack(length)
+
+
+def split_text(text: str, limit: int) -> list[bytes]:
+    """``text`` as UTF-8 in pieces of at most ``limit`` bytes, cut between characters.
+
+    An unpaired surrogate, which UTF-8 cannot carry, becomes ``?``; an empty text, one empty piece.
+    """
+    data = text.encode("utf-8", "replace")
+    pieces = []
+    start = 0
+    while len(data) - start > limit:
+        stop = start + limit
+        while data[stop] & 0xC0 == 0x80:  # in the middle of a character
+            stop -= 1
+        pieces.append(data[start:stop])
+        start = stop
+    pieces.append(data[start:])
+    return pieces
+
+
+class ReceiveBuffer:
+    """The bytes of one link that are not parsed yet: read into it, parse in place, take.
+
+    It holds no memory while it is empty, and never more than 320 KiB. What was taken is
+    overwritten, because plaintext is opened in place.
+    """
+
+    __slots__ = ("_room", "data", "start", "stop")
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        #: What is not taken yet: ``data[start:stop]``.
+        self.start = 0
+        self.stop = 0
+        self._room = _MIN_ROOM
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def lend(self, at_most: int = _MAX_ROOM) -> memoryview:
+        """Room to read into, at least one byte; say with ``filled`` how much of it was used."""
+        tail, room = len(self), min(self._room, at_most)
+        if room <= 0:
+            raise LocalProtocolError("a full buffer was asked for room")
+        old = self.data
+        if len(old) < tail + room:
+            self.data = bytearray(tail + room)
+        if self.start or old is not self.data:
+            self.data[:tail] = memoryview(old)[self.start : self.stop]
+            self.start, self.stop = 0, tail
+        return memoryview(self.data)[tail : tail + room]
+
+    def filled(self, count: int) -> None:
+        """``count`` bytes stand in what was lent."""
+        if not 0 <= count <= len(self.data) - self.stop:
+            raise LocalProtocolError(f"{count} bytes are more than were lent")
+        if count >= self._room:
+            self._room = min(self._room * 4, _MAX_ROOM)
+        elif count < self._room // 16:
+            self._room = max(self._room // 4, _MIN_ROOM)
+        self.stop += count
+
+    def frames(self) -> Iterator[tuple[int, int]]:
+        """The complete bodies, as ``(start, stop)`` in ``data``; one is taken when it is yielded.
+
+        Raises ``RemoteProtocolError`` for a length outside the limits, on its four bytes.
+        """
+        while len(self) >= PREFIX_BYTES:
+            (length,) = _LENGTH.unpack_from(self.data, self.start)
+            if length == 0:
+                raise RemoteProtocolError(Violation.FRAME_EMPTY)
+            if length > MAX_FRAME:
+                raise RemoteProtocolError(Violation.FRAME_TOO_LONG)
+            body = self.start + PREFIX_BYTES
+            if body + length > self.stop:
+                return
+            self.start = body + length
+            yield body, body + length
+
+    def line(self) -> bytes | None:
+        """Take the first line, newline included; None while it is not complete.
+
+        Raises ``RemoteProtocolError`` when 2,048 bytes hold none.
+        """
+        newline = self.data.find(b"\n", self.start, min(self.stop, self.start + MAX_LINE))
+        if newline < 0:
+            if len(self) >= MAX_LINE:
+                raise RemoteProtocolError(Violation.LINE_TOO_LONG)
+            return None
+        line = self.peek(newline + 1 - self.start)
+        self.start = newline + 1
+        return line
+
+    def peek(self, count: int) -> bytes:
+        """The first bytes, ``count`` or as many as there are."""
+        return bytes(memoryview(self.data)[self.start : min(self.stop, self.start + count)])
+
+    def tidy(self) -> None:
+        """Overwrite what was taken, and let the memory go when nothing is left."""
+        if not self:
+            self.wipe()
+        else:
+            wipe_buffer(self.data, 0, self.start)
+
+    def wipe(self) -> None:
+        """Overwrite and drop everything."""
+        wipe_buffer(self.data, 0, self.stop)
+        self.data = bytearray()
+        self.start = self.stop = 0

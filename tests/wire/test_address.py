@@ -1,0 +1,111 @@
+"""Endpoints as people and frames write them."""
+
+import ipaddress
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from fantom_trio.wire import AddressError, AddressProblem, Endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("[2001:db8::1]:31488", Endpoint("2001:db8::1", 31488)),
+        ("2001:db8::1 31490", Endpoint("2001:db8::1", 31490)),
+        ("[2001:db8::1] 31490", Endpoint("2001:db8::1", 31490)),
+        ("2001:db8::1", Endpoint("2001:db8::1", 31488)),
+        ("[::1]", Endpoint("::1", 31488)),
+        ("  [::1]:40000  ", Endpoint("::1", 40000)),
+        ("[fe80::1%eth0]:31488", Endpoint("fe80::1", 31488, "eth0")),
+        ("fe80::1%eth0 31488", Endpoint("fe80::1", 31488, "eth0")),
+        ("fe80::1%12", Endpoint("fe80::1", 31488, "12")),
+        ("fe80::1%eth0.100", Endpoint("fe80::1", 31488, "eth0.100")),
+        ("fe80::1%eth0:31488", Endpoint("fe80::1", 31488, "eth0")),
+        ("2001:db8::1:31488", Endpoint("2001:db8::1", 31488)),
+        ("2001:DB8:0:0::0001", Endpoint("2001:db8::1", 31488)),
+        ("::1%lo", Endpoint("::1", 31488)),
+        ("localhost", Endpoint("localhost", 31488)),
+        ("Bob.Example.ORG:40000", Endpoint("bob.example.org", 40000)),
+        ("bob.example 40000", Endpoint("bob.example", 40000)),
+    ],
+)
+def test_what_people_write_is_read(text: str, endpoint: Endpoint) -> None:
+    assert Endpoint.parse(text) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", AddressProblem.EMPTY),
+        ("   ", AddressProblem.EMPTY),
+        ("192.0.2.1", AddressProblem.IPV4),
+        ("192.0.2.1:31488", AddressProblem.IPV4),
+        ("192.0.2.1 31488", AddressProblem.IPV4),
+        ("[192.0.2.1]:31488", AddressProblem.IPV4),
+        ("[::ffff:192.0.2.1]:31488", AddressProblem.IPV4),
+        ("[::]:31488", AddressProblem.NOT_A_PEER),
+        ("ff02::1%eth0", AddressProblem.NOT_A_PEER),
+        ("[::1]:0", AddressProblem.PORT),
+        ("[::1]:65536", AddressProblem.PORT),
+        ("[::1]:http", AddressProblem.PORT),
+        ("[::1]:", AddressProblem.PORT),
+        ("[::1]:٣١٤٨٨", AddressProblem.PORT),
+        ("::1 port", AddressProblem.PORT),
+        ("[::1", AddressProblem.MALFORMED),
+        ("[::1]31488x", AddressProblem.MALFORMED),
+        ("::1 31488 extra", AddressProblem.MALFORMED),
+        ("12345", AddressProblem.MALFORMED),
+        ("2001:db8::1::2", AddressProblem.MALFORMED),
+        ("300.1.2.3", AddressProblem.MALFORMED),
+        ("bob%eth0", AddressProblem.MALFORMED),
+        ("fe80::1%", AddressProblem.ZONE),
+        ("fe80::1%a\x1b[31m", AddressProblem.ZONE),
+        ("-bob.example", AddressProblem.MALFORMED),
+    ],
+)
+def test_what_is_no_endpoint_is_refused_with_its_reason(text: str, problem: AddressProblem) -> None:
+    with pytest.raises(AddressError) as caught:
+        Endpoint.parse(text)
+    assert caught.value.problem is problem
+
+
+@pytest.mark.parametrize(
+    ("client_id", "endpoint"),
+    [
+        (b"::1:31490", Endpoint("::1", 31490)),
+        (b"2001:db8::7:31488", Endpoint("2001:db8::7", 31488)),
+        (b"fe80::1%eth0:31488", Endpoint("fe80::1", 31488, "eth0")),
+        (b"fe80::1:31488", Endpoint("fe80::1", 31488)),
+        (b"::1:0", Endpoint("::1", 0)),
+    ],
+)
+def test_a_client_id_is_read_and_written_the_same(client_id: bytes, endpoint: Endpoint) -> None:
+    assert Endpoint.parse_client_id(client_id) == endpoint
+    assert endpoint.client_id == client_id
+
+
+@pytest.mark.parametrize(
+    "client_id", [b"", b"::1", b":31488", b"bob:31488", b"::1:65536", b"10.0.0.1:31488", b"\xff:1"]
+)
+def test_a_client_id_that_is_none_is_refused(client_id: bytes) -> None:
+    with pytest.raises(AddressError):
+        Endpoint.parse_client_id(client_id)
+
+
+@given(st.ip_addresses(v=6), st.integers(1, 65535))
+def test_what_we_print_we_read_again(address: ipaddress.IPv6Address, port: int) -> None:
+    assume(not (address.is_multicast or address.is_unspecified or address.ipv4_mapped))
+    endpoint = Endpoint.parse(f"[{address}]:{port}")
+    assert Endpoint.parse(str(endpoint)) == endpoint
+    assert Endpoint.parse_client_id(endpoint.client_id) == endpoint
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_an_endpoint_or_an_address_error(text: str) -> None:
+    try:
+        endpoint = Endpoint.parse(text)
+    except AddressError:
+        return
+    assert Endpoint.parse(str(endpoint)) == endpoint

@@ -1,0 +1,104 @@
+"""The length prefix, the buffer, and texts cut into pieces."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fantom_trio.wire import LocalProtocolError, RemoteProtocolError, Violation
+from fantom_trio.wire.frames import MAX_FRAME, ReceiveBuffer, prefix, split_text
+
+
+def fill(buffer: ReceiveBuffer, data: bytes) -> None:
+    while data:
+        room = buffer.lend()
+        count = min(len(room), len(data))
+        room[:count] = data[:count]
+        buffer.filled(count)
+        data = data[count:]
+
+
+def test_a_prefix_is_four_bytes_big_endian_within_the_limits() -> None:
+    assert prefix(1) == b"\0\0\0\1"
+    assert prefix(MAX_FRAME) == b"\0\1\0\0"
+    for length in (0, -1, MAX_FRAME + 1):
+        with pytest.raises(LocalProtocolError):
+            prefix(length)
+
+
+@given(st.text(max_size=60), st.integers(4, 40))
+def test_pieces_are_whole_characters_and_add_up(text: str, limit: int) -> None:
+    pieces = split_text(text, limit)
+    assert "".join(piece.decode() for piece in pieces) == text
+    assert all(len(piece) <= limit for piece in pieces)
+    assert all(len(piece) > limit - 4 for piece in pieces[:-1])
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=20), st.integers(1, 700))
+def test_frames_come_out_as_they_went_in(bodies: list[bytes], step: int) -> None:
+    data = b"".join(struct.pack(">I", len(body)) + body for body in bodies)
+    buffer, seen = ReceiveBuffer(), []
+    for start in range(0, len(data), step):
+        fill(buffer, data[start : start + step])
+        seen += [bytes(buffer.data[a:b]) for a, b in buffer.frames()]
+        buffer.tidy()
+    assert seen == bodies
+    assert buffer.data == b""
+
+
+def test_taken_bytes_are_overwritten_and_the_rest_stays() -> None:
+    buffer = ReceiveBuffer()
+    fill(buffer, b"\0\0\0\6secret\0\0\0\4ta")
+    memory = buffer.data
+    assert [bytes(memory[a:b]) for a, b in buffer.frames()] == [b"secret"]
+    buffer.tidy()
+    assert b"secret" not in memory
+    assert buffer.peek(99) == b"\0\0\0\4ta"
+    buffer.wipe()
+    assert not memory.strip(b"\0")
+    assert len(buffer) == 0
+
+
+def test_the_buffer_never_grows_over_its_bound() -> None:
+    buffer = ReceiveBuffer()
+    body = bytes(MAX_FRAME)
+    for _ in range(40):
+        fill(buffer, prefix(MAX_FRAME) + body)
+        for _ in buffer.frames():
+            pass
+        assert len(buffer.data) <= 320 * 1024 + 4
+        fill(buffer, prefix(MAX_FRAME) + body[:-1])
+        assert list(buffer.frames()) == []
+        fill(buffer, b"\0")
+        assert len(list(buffer.frames())) == 1
+        buffer.tidy()
+
+
+def test_a_line_is_taken_with_its_newline() -> None:
+    buffer = ReceiveBuffer()
+    fill(buffer, b"HANDSHAKE x")
+    assert buffer.line() is None
+    fill(buffer, b"y\nrest")
+    assert buffer.line() == b"HANDSHAKE xy\n"
+    assert buffer.peek(9) == b"rest"
+
+
+def test_2048_bytes_without_a_newline_are_no_line() -> None:
+    buffer = ReceiveBuffer()
+    fill(buffer, b"x" * 2047)
+    assert buffer.line() is None
+    fill(buffer, b"x")
+    with pytest.raises(RemoteProtocolError) as caught:
+        buffer.line()
+    assert caught.value.violation is Violation.LINE_TOO_LONG
+
+
+def test_more_than_was_lent_is_a_bug_of_ours() -> None:
+    buffer = ReceiveBuffer()
+    room = buffer.lend(10)
+    assert len(room) == 10
+    with pytest.raises(LocalProtocolError):
+        buffer.filled(11)
+    with pytest.raises(LocalProtocolError):
+        buffer.lend(0)

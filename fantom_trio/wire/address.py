@@ -132,6 +132,8 @@ def canonical_host(text: str) -> str:
         address = ipaddress.ip_address(text)
     except ValueError:
         raise AddressError(AddressProblem.MALFORMED, text) from None
+    if "%" in text:  # the library takes any characters for a zone
+        raise AddressError(AddressProblem.MALFORMED, text)
     if address.version == 4 or address.ipv4_mapped is not None:
         raise AddressError(AddressProblem.IPV4, text)
     if address.is_multicast or address.is_unspecified:

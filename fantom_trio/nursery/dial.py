@@ -1,0 +1,180 @@
+"""From an endpoint to a connection whose handshake is done."""
+
+import contextlib
+import enum
+import errno
+import os
+import socket
+from dataclasses import replace
+
+import trio
+
+from fantom_trio.nursery.connection import Connection, ConnectionLost, endpoint_of
+from fantom_trio.nursery.limits import Limits
+from fantom_trio.wire import Endpoint, Link, RemoteProtocolError, Role, Violation
+from fantom_trio.wire.address import AddressError, canonical_host
+
+__all__ = ["DialError", "DialProblem", "dial", "look_up"]
+
+
+class DialProblem(enum.Enum):
+    """Which step of dialing failed; the value is a short clause for logs."""
+
+    NAME_UNKNOWN = "the name is not known"
+    IPV4_ONLY = "the name has no IPv6 address"
+    NO_ZONE = "a link-local address needs the name of an interface"
+    OWN = "this is our own listener"
+    NO_ROUTE = "there is no IPv6 route to it"
+    FORBIDDEN = "a firewall forbids it"
+    REFUSED = "nobody listens on that port"
+    TIMEOUT = "nobody answered"
+    FAILED = "the system refused"
+    BUSY = "it broke off the handshake"
+    SLOW = "it did not complete the handshake in time"
+    VIOLATION = "it is no Fantom Chat"
+
+    @property
+    def answered(self) -> bool:
+        """Somebody was there, and the handshake failed."""
+        return self in (DialProblem.BUSY, DialProblem.SLOW, DialProblem.VIOLATION)
+
+
+class DialError(Exception):
+    """Dialing failed; ``detail`` is the system's word, ``violation`` the peer's fault, if any."""
+
+    def __init__(
+        self, problem: DialProblem, detail: str = "", violation: Violation | None = None
+    ) -> None:
+        super().__init__(f"{problem.value}{detail and ': '}{detail}")
+        self.problem = problem
+        self.detail = detail
+        self.violation = violation
+
+
+_BY_ERRNO = {
+    errno.ECONNREFUSED: DialProblem.REFUSED,
+    errno.ECONNRESET: DialProblem.BUSY,
+    errno.ENETUNREACH: DialProblem.NO_ROUTE,
+    errno.EHOSTUNREACH: DialProblem.NO_ROUTE,
+    errno.EADDRNOTAVAIL: DialProblem.NO_ROUTE,
+    errno.EAFNOSUPPORT: DialProblem.NO_ROUTE,
+    errno.EACCES: DialProblem.FORBIDDEN,
+    errno.EPERM: DialProblem.FORBIDDEN,
+    errno.ETIMEDOUT: DialProblem.TIMEOUT,
+}
+
+
+async def look_up(endpoint: Endpoint, seconds: float) -> Endpoint:
+    """The address of a name; an address comes back as it is. Raises ``DialError``."""
+    if not endpoint.is_name:
+        return endpoint
+    with trio.move_on_after(seconds):
+        if host := await _first_address(endpoint, socket.AF_INET6):
+            return replace(endpoint, host=host)
+        if await _first_address(endpoint, socket.AF_INET):
+            raise DialError(DialProblem.IPV4_ONLY)
+        raise DialError(DialProblem.NAME_UNKNOWN)
+    raise DialError(DialProblem.NAME_UNKNOWN, "the name server did not answer")
+
+
+async def _first_address(endpoint: Endpoint, family: socket.AddressFamily) -> str:
+    try:
+        found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, family)
+    except socket.gaierror:
+        return ""
+    for *_, address in found:
+        host = str(address[0]).partition("%")[0]
+        try:
+            return host if family == socket.AF_INET else canonical_host(host)
+        except AddressError:
+            continue
+    return ""
+
+
+async def dial(
+    endpoint: Endpoint, *, own: Endpoint | None, own_port: int, limits: Limits
+) -> Connection:
+    """Connect and exchange the first lines; every try makes fresh keys.
+
+    ``own`` is our listener, ``own_port`` the port to name where there is none of that kind of
+    address. A peer that breaks off is tried again after short pauses. Raises ``DialError``;
+    cancelled or failed, it leaves no key and no socket behind.
+    """
+    for pause in limits.retry_pauses:
+        try:
+            return await _dial_once(endpoint, own, own_port, limits)
+        except DialError as error:
+            if error.problem is not DialProblem.BUSY:
+                raise
+        await trio.sleep(pause)
+    return await _dial_once(endpoint, own, own_port, limits)
+
+
+async def _dial_once(
+    endpoint: Endpoint, own: Endpoint | None, own_port: int, limits: Limits
+) -> Connection:
+    stream = await _open_stream(endpoint, own, limits)
+    here = own
+    if here is None or not _same_kind(here, endpoint):
+        here = replace(endpoint_of(stream.socket.getsockname()), port=own_port)
+    connection = Connection(stream, Link(Role.DIALER, here.client_id), endpoint)
+    try:
+        await connection.handshake(limits.handshake_seconds)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, trio.TooSlowError):
+            raise DialError(DialProblem.SLOW) from None
+        if isinstance(error, ConnectionLost):
+            raise DialError(DialProblem.BUSY) from None
+        if isinstance(error, RemoteProtocolError):
+            closed = error.violation is Violation.CLOSED_IN_HANDSHAKE
+            problem = DialProblem.BUSY if closed else DialProblem.VIOLATION
+            raise DialError(problem, violation=error.violation) from None
+        raise
+    return connection
+
+
+async def _open_stream(
+    endpoint: Endpoint, own: Endpoint | None, limits: Limits
+) -> trio.SocketStream:
+    address = (endpoint.host, endpoint.port, 0, _scope_id(endpoint, own))
+    with trio.move_on_after(limits.connect_seconds):
+        sock = trio.socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        try:
+            if own is not None and _same_kind(own, endpoint):
+                # From the listener's address, so that the peer can dial back to where we came from.
+                with contextlib.suppress(OSError):
+                    await sock.bind((own.host, 0, 0, _scope_id(own, own)))
+            await sock.connect(address)
+        except OSError as error:
+            sock.close()
+            problem = _BY_ERRNO.get(error.errno or 0, DialProblem.FAILED)
+            raise DialError(problem, os.strerror(error.errno or 0)) from None
+        except BaseException:
+            sock.close()
+            raise
+        return trio.SocketStream(sock)
+    raise DialError(DialProblem.TIMEOUT)
+
+
+def _same_kind(own: Endpoint, endpoint: Endpoint) -> bool:
+    """The one address can talk with the other."""
+    return (own.is_loopback, own.is_link_local) == (endpoint.is_loopback, endpoint.is_link_local)
+
+
+def _scope_id(endpoint: Endpoint, own: Endpoint | None) -> int:
+    """The index of the interface a link-local address is on.
+
+    People copy the address with the zone of the machine it was printed on. Where that is no
+    interface of ours, it is ours that counts.
+    """
+    if not endpoint.is_link_local:
+        return 0
+    for zone in (endpoint.zone, own.zone if own else ""):
+        if zone.isdecimal():
+            return int(zone)
+        try:
+            return socket.if_nametoindex(zone)
+        except OSError:
+            continue
+    raise DialError(DialProblem.NO_ZONE)

@@ -1,0 +1,107 @@
+"""What a node tells, in the order in which it came to be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fantom_trio.nursery.connection import Ending
+from fantom_trio.nursery.conversation import Conversation, Message
+from fantom_trio.nursery.dial import DialError
+from fantom_trio.wire import Endpoint, LinkKind, Role
+
+__all__ = [
+    "AlreadyUp",
+    "DialFailed",
+    "Dialing",
+    "HistoryFull",
+    "LinkEnded",
+    "LinkUp",
+    "NodeEvent",
+    "NotShown",
+    "Received",
+    "Sent",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialing:
+    """We began to dial the conversation's peer."""
+
+    conversation: Conversation
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed:
+    """We could not reach a peer; without a conversation where not even a name was found."""
+
+    conversation: Conversation | None
+    endpoint: Endpoint
+    error: DialError
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyUp:
+    """We were asked to dial, and our link to that peer is up."""
+
+    conversation: Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """A link belongs to a conversation and can be used. ``first``: none was up before."""
+
+    conversation: Conversation
+    role: Role
+    kind: LinkKind
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnded:
+    """A link is gone and its keys are wiped. ``last``: no other one of the conversation is up.
+
+    Without a conversation it was a stranger who never got as far as one.
+    """
+
+    conversation: Conversation | None
+    peer: Endpoint
+    role: Role
+    ending: Ending
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The peer said these, all of one read; they stand in the history."""
+
+    conversation: Conversation
+    messages: Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class NotShown:
+    """So many messages stand in the history that the screen was too slow to take."""
+
+    conversation: Conversation
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A link took these of our messages."""
+
+    conversation: Conversation
+    messages: Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFull:
+    """The conversation began to forget its oldest messages; told once."""
+
+    conversation: Conversation
+
+
+NodeEvent: TypeAlias = (
+    Dialing | DialFailed | AlreadyUp | LinkUp | LinkEnded | Received | NotShown | Sent | HistoryFull
+)

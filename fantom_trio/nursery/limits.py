@@ -1,0 +1,35 @@
+"""Every bound of the nursery, each with its reason."""
+
+from dataclasses import dataclass
+
+__all__ = ["DEAD_SECONDS", "Limits"]
+
+#: A peer that is gone without a word is noticed after about this long: three missed answers.
+DEAD_SECONDS = 45
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times are seconds of Trio's clock, sizes are bytes of UTF-8."""
+
+    #: Incomplete handshakes at once; beyond it the oldest makes room for the newcomer.
+    handshakes: int = 64
+    #: From accept or connect to session keys, in all: an honest peer needs two packets.
+    handshake_seconds: float = 10
+    #: For a name and a TCP connection: four tries of the kernel's own.
+    connect_seconds: float = 10
+    #: Pauses before each new try when a classic listener resets a handshake; just after a close
+    #: it may refuse the next link for a moment.
+    retry_pauses: tuple[float, ...] = (0.1, 0.3, 0.6)
+    #: What a conversation remembers; the oldest is dropped first.
+    history_messages: int = 10_000
+    history_bytes: int = 16 * 1024 * 1024
+    #: What waits for a link; beyond it the user keeps the line.
+    outbox_messages: int = 1024
+    outbox_bytes: int = 1024 * 1024
+    #: Encrypted and written at once.
+    batch_bytes: int = 256 * 1024
+    #: Events on their way to the screen; beyond it sockets are not read.
+    events: int = 64
+    #: How long a classic link may wait for the screen: its dialer crashes when it stalls for long.
+    stall_seconds: float = 1

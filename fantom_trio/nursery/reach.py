@@ -1,0 +1,305 @@
+"""Our own address: what a service sees us come from, or what the interfaces have.
+
+Public mode asks the address service once, over IPv6 alone. Link-local mode asks nobody. Whatever
+goes wrong is a ``ReachError``; what other libraries raise is mapped here.
+"""
+
+import ipaddress
+import socket
+import ssl
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from fantom_trio.wire.address import AddressError, AddressProblem, Endpoint, canonical_host
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = [
+    "DEFAULT_SERVICE",
+    "SERVICE_TIMEOUT",
+    "Interface",
+    "ReachError",
+    "ReachProblem",
+    "is_own_address",
+    "link_local_address",
+    "list_interfaces",
+    "public_address",
+]
+
+DEFAULT_SERVICE = "https://api64.ipify.org"
+
+SERVICE_TIMEOUT = 5.0  # seconds for name, connection, TLS and answer together
+MAX_ANSWER = 256  # bytes: five times the longest address
+MAX_DETAIL = 100  # characters: it ends a sentence on the screen
+
+_VIRTUAL_ON_LINUX = ("lo", "virbr", "docker", "tun", "tap", "veth", "br-", "vmnet")
+# Windows names its adapters in its own language; the rest are VPNs, bridges and pseudo-interfaces.
+_REAL_ON_WINDOWS = (
+    *("ethernet", "wi-fi", "wlan", "local area connection", "wireless network connection"),
+    *("подключение по локальной сети", "беспроводная сеть", "беспроводное сетевое соединение"),
+)
+# The asterisk is in the names of Wi-Fi Direct's adapters: "Local Area Connection* 1".
+_VIRTUAL_ON_WINDOWS = ("*", "virtual", "vmware", "hyper-v", "bluetooth", "loopback", "tap", "vpn")
+# The same on every Mac with a T2 chip: a link to the chip itself, listed before the real ones.
+_T2_CHIP = "fe80::aede:48ff:fe00:1122"
+
+
+class ReachProblem(Enum):
+    """Why our own address is not known; the value is a short clause for logs."""
+
+    INTERFACES = "the interfaces cannot be read"
+    NO_IPV6 = "this machine has no IPv6 address"
+    NO_LINK_LOCAL = "no real interface has a link-local address"
+    SERVICE_URL = "the address service is no https URL"
+    UNREACHABLE = "the address service cannot be reached"
+    TIMED_OUT = "the address service did not answer in time"
+    TLS = "the address service did not complete TLS"
+    CERTIFICATE = "the address service's certificate is not trusted"
+    REDIRECTED = "the address service sent us elsewhere"
+    STATUS = "the address service answered with an error"
+    ANSWERED_IPV4 = "the address service answered with an IPv4 address"
+    ANSWERED_GARBAGE = "the address service answered with no address"
+    NOT_OURS = "the address service answered with an address this machine does not have"
+
+
+class ReachError(Exception):
+    """``problem`` says why, ``detail`` ends the sentence: short, printable, possibly empty."""
+
+    def __init__(self, problem: ReachProblem, detail: str = "") -> None:
+        # The last guard: no control or bidi character gets past here, whoever wrote it.
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in detail[:MAX_DETAIL])
+        self.problem = problem
+        self.detail = shown[:MAX_DETAIL]
+        super().__init__(f"{problem.value}: {self.detail}" if detail else problem.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A network interface: ``addresses`` are its IPv6 ones, canonical and without zone.
+
+    ``index`` is 0 where the system does not tell it.
+    """
+
+    name: str
+    index: int
+    is_up: bool
+    is_loopback: bool
+    addresses: tuple[str, ...]
+
+
+def list_interfaces() -> list[Interface]:
+    """All interfaces, by index; raises ``ReachError``."""
+    import psutil  # only here and only now: a program that is given its address needs no list
+
+    try:
+        rows, stats = psutil.net_if_addrs(), psutil.net_if_stats()
+    except (OSError, RuntimeError, psutil.Error) as error:
+        raise ReachError(ReachProblem.INTERFACES, str(error)) from error
+    interfaces = []
+    for name in rows:
+        hosts: dict[str, None] = {}
+        for row in rows[name]:
+            if row.family == socket.AF_INET6:
+                host = row.address.partition("%")[0]  # a zone or none, as the system likes
+                hosts[str(ipaddress.IPv6Address(host))] = None
+        is_loopback = "::1" in hosts  # Windows has no flags
+        if name in stats:
+            is_loopback |= "loopback" in stats[name].flags.split(",")
+        is_up = name in stats and stats[name].isup
+        interfaces.append(Interface(name, _index(name), is_up, is_loopback, tuple(hosts)))
+    return sorted(interfaces, key=lambda interface: interface.index)
+
+
+def is_own_address(endpoint: Endpoint, interfaces: Sequence[Interface] | None = None) -> bool:
+    """True if an interface that is up has that address; the port does not matter.
+
+    A zone, where there is one, must be that interface's name or index. Raises ``ReachError``.
+    """
+    return any(
+        interface.is_up
+        and endpoint.host in interface.addresses
+        and endpoint.zone in ("", interface.name, str(interface.index))
+        for interface in (list_interfaces() if interfaces is None else interfaces)
+    )
+
+
+def link_local_address(
+    interfaces: Sequence[Interface] | None = None, *, platform: str = sys.platform
+) -> Endpoint:
+    """The first link-local address of a real interface, with its zone and port 0.
+
+    The zone is the interface's name on Linux, its index elsewhere. Raises ``ReachError``.
+    """
+    for interface in list_interfaces() if interfaces is None else interfaces:
+        zone = interface.name if platform.startswith("linux") else str(interface.index)
+        if zone == "0" or not _is_real(interface, platform):
+            continue
+        for host in interface.addresses:
+            endpoint = Endpoint(host, 0, zone)
+            if endpoint.is_link_local and host != _T2_CHIP:
+                return endpoint
+    raise ReachError(ReachProblem.NO_LINK_LOCAL)
+
+
+async def public_address(
+    service: str = DEFAULT_SERVICE,
+    *,
+    ca: Path | None = None,
+    interfaces: Sequence[Interface] | None = None,
+) -> Endpoint:
+    """The address that ``service`` sees us come from, with port 0; raises ``ReachError``.
+
+    The answer counts only if an interface has that address. ``ca`` is a file of certificates to
+    trust besides the usual ones. Without a global or unique local address nobody is asked.
+    Cancellation leaves nothing behind.
+    """
+    if interfaces is None:
+        interfaces = list_interfaces()
+    ours = {host for each in interfaces if each.is_up for host in each.addresses if _is_wide(host)}
+    if not ours:
+        raise ReachError(ReachProblem.NO_IPV6)
+    answer = (await _ask(service, ca)).strip().decode("latin-1")
+    try:
+        host = canonical_host(answer)
+    except AddressError as error:
+        is_ipv4 = error.problem is AddressProblem.IPV4
+        problem = ReachProblem.ANSWERED_IPV4 if is_ipv4 else ReachProblem.ANSWERED_GARBAGE
+        raise ReachError(problem, ascii(answer)) from None
+    if host not in ours:
+        raise ReachError(ReachProblem.NOT_OURS, host)
+    return Endpoint(host, 0)
+
+
+async def _ask(service: str, ca: Path | None) -> bytes:
+    """What the service answers, at most ``MAX_ANSWER`` bytes; raises ``ReachError``."""
+    import httpx  # as slow to import as Trio, and only public mode needs it
+
+    try:
+        url = httpx.URL(service)
+    except httpx.InvalidURL:
+        raise ReachError(ReachProblem.SERVICE_URL, ascii(service)) from None
+    if url.scheme != "https" or not url.host or not 1 <= (url.port or 443) <= 65535:
+        raise ReachError(ReachProblem.SERVICE_URL, ascii(service))
+    context = httpx.create_ssl_context(trust_env=False)
+    if ca is not None:
+        try:
+            context.load_verify_locations(ca)
+        except OSError as error:
+            raise ReachError(ReachProblem.CERTIFICATE, f"{ca.name}: {error.strerror}") from error
+    # What httpx says of itself by default: the service need not learn which program asks.
+    headers = {"user-agent": f"python-httpx/{httpx.__version__}", "connection": "close"}
+    request = httpx.Request("GET", url, headers=headers)
+    sockets = AsyncExitStack()
+
+    async def trace(event: str, info: Mapping[str, Any]) -> None:
+        # httpcore forgets its socket when it is cancelled in the middle of a TLS handshake.
+        if event == "connection.connect_tcp.complete":
+            sockets.push_async_callback(info["return_value"].aclose)
+
+    request.extensions["trace"] = trace
+    try:
+        with trio.fail_after(SERVICE_TIMEOUT):
+            # A bare transport has no proxies, redirects, cookies or netrc to be turned off, and
+            # from the address :: it can connect to an IPv6 address only.
+            async with sockets, httpx.AsyncHTTPTransport(context, local_address="::") as transport:
+                response = await transport.handle_async_request(request)
+                async with aclosing(response):
+                    return await _read(response)
+    except trio.TooSlowError:
+        raise ReachError(ReachProblem.TIMED_OUT, f"{SERVICE_TIMEOUT:g} s") from None
+    except httpx.RemoteProtocolError as error:
+        raise ReachError(ReachProblem.ANSWERED_GARBAGE, str(error)) from error
+    except httpx.TransportError as error:
+        raise _explained(error) from error
+    except ValueError as error:  # a host name that TLS or the resolver refuses to take
+        raise ReachError(ReachProblem.SERVICE_URL, ascii(service)) from error
+
+
+async def _read(response: "httpx.Response") -> bytes:
+    if response.is_redirect:
+        location = response.headers.get("location", "")
+        raise ReachError(ReachProblem.REDIRECTED, ascii(location))
+    if response.status_code != 200:
+        raise ReachError(ReachProblem.STATUS, str(response.status_code))
+    answer = b""
+    with trio.CancelScope() as enough:
+        # Raw: what unpacks to more than it weighs would get past the bound.
+        async for chunk in response.aiter_raw():
+            answer += chunk
+            if len(answer) > MAX_ANSWER:
+                # No break: httpx leaves its iterators half read then, which Trio warns of.
+                enough.cancel()
+    if len(answer) > MAX_ANSWER:
+        raise ReachError(ReachProblem.ANSWERED_GARBAGE, f"over {MAX_ANSWER} bytes")
+    return answer
+
+
+def _explained(error: BaseException) -> ReachError:
+    """httpx keeps the cause under two or three of its own exceptions: the nearest one counts."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ReachError(ReachProblem.CERTIFICATE, cause.verify_message)
+        if isinstance(cause, ssl.SSLError):
+            return ReachError(ReachProblem.TLS, (cause.reason or "").replace("_", " ").lower())
+        if isinstance(cause, OSError) and cause.strerror:
+            # Trio writes "Error connecting to (…): Connection refused".
+            return ReachError(ReachProblem.UNREACHABLE, cause.strerror.rpartition(": ")[2])
+    # Trio's refusal to connect from :: to an IPv4 address has no number.
+    return ReachError(ReachProblem.UNREACHABLE, "it has no IPv6 address")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """From the outside in, as far as Trio's own account of its attempts."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            yield from error.exceptions
+            return
+        # httpcore raises "from None" what has a cause: only the context is left of it.
+        error = error.__cause__ or error.__context__
+
+
+def _is_wide(host: str) -> bool:
+    """Valid beyond its link: a global or a unique local address."""
+    address = ipaddress.IPv6Address(host)
+    return not (address.is_loopback or address.is_link_local)
+
+
+def _is_real(interface: Interface, platform: str) -> bool:
+    """A cable or a radio, as far as the name tells."""
+    name = interface.name.lower()
+    if interface.is_loopback or not interface.is_up:
+        return False
+    if platform == "darwin":
+        return name.startswith("en")
+    if platform == "win32":
+        is_virtual = any(word in name for word in _VIRTUAL_ON_WINDOWS)
+        return name.startswith(_REAL_ON_WINDOWS) and not is_virtual
+    return not name.startswith(_VIRTUAL_ON_LINUX) and "virtual" not in name
+
+
+def _index(name: str) -> int:
+    """The system's number for an interface, 0 where it has none."""
+    if sys.platform == "win32":
+        # socket.if_nametoindex wants "ethernet_32770" there; psutil gives "Ethernet", an alias.
+        import ctypes
+
+        helper = ctypes.WinDLL("iphlpapi")
+        luid, index = ctypes.c_uint64(), ctypes.c_ulong()
+        failed = helper.ConvertInterfaceAliasToLuid(name, ctypes.byref(luid))
+        failed = failed or helper.ConvertInterfaceLuidToIndex(
+            ctypes.byref(luid), ctypes.byref(index)
+        )
+        return 0 if failed else index.value
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:  # it went away a moment ago
+        return 0

@@ -20,11 +20,32 @@ from fantom_trio.nursery.events import (
     Received,
     Sent,
 )
-from fantom_trio.nursery.limits import Limits
+from fantom_trio.nursery.limits import LISTENER_PORTS, Limits
 from fantom_trio.nursery.node import ListenError, Node, NoWayBack, open_node
+from fantom_trio.nursery.reach import (
+    DEFAULT_SERVICE,
+    ReachError,
+    ReachProblem,
+    is_own_address,
+    link_local_address,
+    list_interfaces,
+    public_address,
+)
+from fantom_trio.wire import (
+    DEFAULT_PORT,
+    AddressError,
+    AddressProblem,
+    Endpoint,
+    LinkKind,
+    PeerClosed,
+    RemoteProtocolError,
+    Role,
+    Violation,
+)
 
 __all__ = [
     # the node
+    "LISTENER_PORTS",
     "Limits",
     "ListenError",
     "NoWayBack",
@@ -44,6 +65,24 @@ __all__ = [
     "Why",
     "dial",
     "look_up",
+    # our own address
+    "DEFAULT_SERVICE",
+    "ReachError",
+    "ReachProblem",
+    "is_own_address",
+    "link_local_address",
+    "list_interfaces",
+    "public_address",
+    # the wire's words, for the floor above
+    "DEFAULT_PORT",
+    "AddressError",
+    "AddressProblem",
+    "Endpoint",
+    "LinkKind",
+    "PeerClosed",
+    "RemoteProtocolError",
+    "Role",
+    "Violation",
     # what it tells
     "AlreadyUp",
     "DialFailed",

@@ -3,6 +3,7 @@
 import contextlib
 import enum
 import errno
+import math
 import os
 import socket
 from dataclasses import replace
@@ -92,34 +93,40 @@ async def _first_address(endpoint: Endpoint, family: socket.AddressFamily) -> st
 
 
 async def dial(
-    endpoint: Endpoint, *, own: Endpoint | None, own_port: int, limits: Limits
+    endpoint: Endpoint,
+    *,
+    own: Endpoint | None,
+    own_port: int,
+    limits: Limits,
+    deadline: float = math.inf,
 ) -> Connection:
     """Connect and exchange the first lines; every try makes fresh keys.
 
     ``own`` is our listener, ``own_port`` the port to name where there is none of that kind of
-    address. A peer that breaks off is tried again after short pauses. Raises ``DialError``;
-    cancelled or failed, it leaves no key and no socket behind.
+    address. A peer that breaks off is tried again after short pauses. ``deadline``, on Trio's
+    clock, may be nearer than the limits. Raises ``DialError``; cancelled or failed, it leaves no
+    key and no socket behind.
     """
     for pause in limits.retry_pauses:
         try:
-            return await _dial_once(endpoint, own, own_port, limits)
+            return await _dial_once(endpoint, own, own_port, limits, deadline)
         except DialError as error:
-            if error.problem is not DialProblem.BUSY:
+            if error.problem is not DialProblem.BUSY or trio.current_time() + pause > deadline:
                 raise
         await trio.sleep(pause)
-    return await _dial_once(endpoint, own, own_port, limits)
+    return await _dial_once(endpoint, own, own_port, limits, deadline)
 
 
 async def _dial_once(
-    endpoint: Endpoint, own: Endpoint | None, own_port: int, limits: Limits
+    endpoint: Endpoint, own: Endpoint | None, own_port: int, limits: Limits, deadline: float
 ) -> Connection:
-    stream = await _open_stream(endpoint, own, limits)
+    stream = await _open_stream(endpoint, own, min(limits.connect_seconds, _until(deadline)))
     here = own
     if here is None or not _same_kind(here, endpoint):
         here = replace(endpoint_of(stream.socket.getsockname()), port=own_port)
     connection = Connection(stream, Link(Role.DIALER, here.client_id), endpoint)
     try:
-        await connection.handshake(limits.handshake_seconds)
+        await connection.handshake(min(limits.handshake_seconds, _until(deadline)))
     except BaseException as error:
         connection.close()
         if isinstance(error, trio.TooSlowError):
@@ -134,11 +141,15 @@ async def _dial_once(
     return connection
 
 
+def _until(deadline: float) -> float:
+    return max(0.0, deadline - trio.current_time())
+
+
 async def _open_stream(
-    endpoint: Endpoint, own: Endpoint | None, limits: Limits
+    endpoint: Endpoint, own: Endpoint | None, seconds: float
 ) -> trio.SocketStream:
     address = (endpoint.host, endpoint.port, 0, _scope_id(endpoint, own))
-    with trio.move_on_after(limits.connect_seconds):
+    with trio.move_on_after(seconds):
         sock = trio.socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
         try:
             if own is not None and _same_kind(own, endpoint):

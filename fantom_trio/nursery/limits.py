@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-__all__ = ["DEAD_SECONDS", "Limits"]
+__all__ = ["DEAD_SECONDS", "LISTENER_PORTS", "Limits"]
+
+#: The ports a listener may have: the original takes no others.
+LISTENER_PORTS = range(30000, 65536)
 
 #: A peer that is gone without a word is noticed after about this long: three missed answers.
 DEAD_SECONDS = 45

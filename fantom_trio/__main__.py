@@ -1,0 +1,7 @@
+"""``python -m fantom_trio``."""
+
+import sys
+
+from fantom_trio.cli import main
+
+sys.exit(main())

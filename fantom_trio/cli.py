@@ -1,0 +1,208 @@
+"""Options and exit codes, the program's only ``trio.run``, and the choice of what it runs."""
+
+import argparse
+import functools
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
+
+import trio
+
+from fantom_trio import __version__
+from fantom_trio.nursery import (
+    DEFAULT_PORT,
+    DEFAULT_SERVICE,
+    LISTENER_PORTS,
+    AddressError,
+    AddressProblem,
+    Endpoint,
+    ListenError,
+    open_node,
+)
+from fantom_trio.once import Exit, send_once
+from fantom_trio.repl import languages
+from fantom_trio.repl.explain import explain_address, explain_listen
+from fantom_trio.repl.languages import _
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    languages.use(languages.preferred())
+    options = _parser().parse_args(arguments)
+    try:
+        code = _run(options)
+    except KeyboardInterrupt:  # before or after trio.run
+        code = Exit.INTERRUPTED
+    # A closed pipe ends quietly: nothing may fail when Python flushes at exit.
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """A wrong call is one sentence, as every other failure is."""
+        self.exit(Exit.USAGE, f"fantom-trio: {message}. {_('--help shows what there is.')}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="fantom-trio",
+        description=_("A chat between two people with nobody in between: IPv6, encrypted."),
+        epilog=_(
+            "examples:\n"
+            "  fantom-trio                                    be reached at your public address\n"
+            "  fantom-trio --local                            on the local network only\n"
+            "  fantom-trio --once '[2001:db8::7]:31488' hi    send one message and leave\n"
+            "  date | fantom-trio --once '[::1]:31488'        send what comes in"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fantom-trio {__version__}")
+    own = parser.add_mutually_exclusive_group()
+    own.add_argument("--local", action="store_true", help=_("be reached on the local network only"))
+    own.add_argument("--loopback", action="store_true", help=_("be reached on this machine only"))
+    own.add_argument(
+        "--address", metavar="ADDR", help=_("your own address; nobody is asked for it")
+    )
+    own.add_argument(
+        "--demo", action="store_true", help=_("chat with a built-in peer that says everything back")
+    )
+    parser.add_argument(
+        "--port", type=_port, metavar="N",
+        help=_("the port to be reached at, 30000 to 65535 ({n})", n=DEFAULT_PORT),
+    )  # fmt: skip
+    parser.add_argument(
+        "--ip-service", metavar="URL", default=DEFAULT_SERVICE,
+        help=_("who is asked for your public address ({url})", url=DEFAULT_SERVICE),
+    )  # fmt: skip
+    parser.add_argument(
+        "--once", metavar="PEER", help=_("send TEXT, or standard input, to PEER, and leave")
+    )
+    parser.add_argument("text", nargs="?", metavar="TEXT", help=_("the message for --once"))
+    parser.add_argument(
+        "--timeout", type=_seconds, default=10.0, metavar="S",
+        help=_("with --once: seconds to connect, and again for the receipt (10)"),
+    )  # fmt: skip
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) not in LISTENER_PORTS:
+        raise argparse.ArgumentTypeError(_("the port must be between 30000 and 65535"))
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= 86400:
+        raise argparse.ArgumentTypeError(_("the time must be over 0 and at most 86400 seconds"))
+    return seconds
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.text is not None and options.once is None:
+        return _wrong(_("“{text}” belongs to no option: --once PEER TEXT sends a message.",
+                        text=options.text))  # fmt: skip
+    try:
+        own = _own_address(options)
+        if options.once is None:
+            return trio.run(_repl, options, own)
+        peer = Endpoint.parse(options.once)
+    except AddressError as error:
+        return _wrong(explain_address(error))
+    text = options.text
+    if text is None:
+        try:
+            text = _standard_input()
+        except UnicodeDecodeError:
+            return _wrong(_("Standard input is not UTF-8 text."))
+    if not text:
+        return _wrong(_("There is nothing to send: give TEXT, or something on standard input."))
+    port = options.port or DEFAULT_PORT
+    send = functools.partial(send_once, own=own, own_port=port, timeout=options.timeout)
+    return trio.run(_interruptible, send, peer, text)
+
+
+def _own_address(options: argparse.Namespace) -> Endpoint | None:
+    if options.address is None:
+        return None
+    own = Endpoint.parse(options.address)
+    if own.is_name:
+        raise AddressError(AddressProblem.MALFORMED, options.address)
+    return own
+
+
+def _wrong(text: str) -> int:
+    print(f"fantom-trio: {text}", file=sys.stderr)
+    return Exit.USAGE
+
+
+def _standard_input() -> str:
+    """All of it, but for one line break at the end: that is the shell's. Before ``trio.run``."""
+    text = sys.stdin.buffer.read().decode("utf-8")
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
+    # Imported here: a pipe need not wait for prompt_toolkit.
+    from fantom_trio.demo import echo
+    from fantom_trio.repl.app import App, Where
+
+    mode = "given" if own else "local" if options.local else "loopback"
+    if not (own or options.local or options.loopback or options.demo):
+        mode = "public"
+    where = Where(mode, own, options.ip_service)
+    port = 0 if options.demo else options.port or DEFAULT_PORT
+
+    async def run() -> int:
+        async with open_node(own_port=port) as node, open_node() as other, trio.open_nursery() as n:
+            first_peer = None
+            if options.demo:
+                try:
+                    first_peer = await n.start(echo, other)
+                except ListenError as error:
+                    print(f"fantom-trio: {_no_loopback(error)}", file=sys.stderr)
+                    return Exit.USAGE
+            await App(node, where, first_peer=first_peer).run()
+            n.cancel_scope.cancel()
+        return 0
+
+    return await _interruptible(run)
+
+
+def _no_loopback(error: ListenError) -> str:
+    if error.no_such_address:
+        return _(
+            "The demo needs the IPv6 loopback address ::1, which this machine does not have:"
+            " enable IPv6 with “sysctl -w net.ipv6.conf.lo.disable_ipv6=0”."
+        )
+    return explain_listen(error)
+
+
+async def _interruptible(run: Callable[..., Awaitable[int]], *arguments: object) -> int:
+    """``run`` until a signal cancels it: then everything is wiped, and the code says which."""
+    code = 0
+    ends = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    with trio.open_signal_receiver(*ends) as received:
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                nonlocal code
+                async for number in received:
+                    code = 128 + number
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
+            code = await run(*arguments)
+            nursery.cancel_scope.cancel()
+    return code

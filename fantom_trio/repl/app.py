@@ -1,0 +1,331 @@
+"""The REPL: one loop shows events, the other reads lines."""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import trio
+
+from fantom_trio import __version__
+from fantom_trio.nursery import (
+    DEFAULT_SERVICE,
+    Conversation,
+    DialFailed,
+    Dialing,
+    Endpoint,
+    LinkEnded,
+    LinkUp,
+    ListenError,
+    Message,
+    Node,
+    NodeEvent,
+    NotShown,
+    NoWayBack,
+    OutboxFull,
+    ReachError,
+    Received,
+    link_local_address,
+    public_address,
+)
+from fantom_trio.repl import languages, render
+from fantom_trio.repl.commands import CommandError, Snapshot
+from fantom_trio.repl.explain import explain_listen, explain_reach
+from fantom_trio.repl.languages import _, n_
+from fantom_trio.repl.slash import COMMANDS
+from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View, open_terminal
+
+__all__ = ["App", "Where"]
+
+#: What Alt and a key send, without touching the half-typed line.
+SHORTCUTS = {**{f"alt-{n}": f"/switch {n}" for n in range(1, 10)}, "alt-a": "/switch"}
+#: Seconds between two notices about strangers; those between are counted.
+STRANGER_PAUSE = 10
+#: Unread messages that a switch prints; the rest is in the history.
+UNREAD_SHOWN = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where the user wants to be reached: a given address, or a mode that finds one."""
+
+    mode: str = "public"  # or "local", "loopback", "given"
+    address: Endpoint | None = None
+    service: str = DEFAULT_SERVICE
+
+
+class App:
+    """The state of the screen: whose turn it is, and what the user was told."""
+
+    def __init__(
+        self,
+        node: Node,
+        where: Where,
+        *,
+        terminal: Terminal | None = None,
+        first_peer: Endpoint | None = None,
+    ) -> None:
+        self.node = node
+        self.terminal = terminal or open_terminal(completer=self._complete, shortcuts=SHORTCUTS)
+        #: Our address, the port aside; None while it is not known.
+        self.own_address: Endpoint | None = None
+        self.active: Conversation | None = None
+        self.snapshot = Snapshot()
+        self._where = where
+        self._first_peer = first_peer
+        self._scope = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+        self._told_strangers = -float("inf")
+        self._untold_strangers = 0
+
+    async def run(self) -> None:
+        """Until ``/quit`` or the end of input."""
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                await nursery.start(self.terminal.run)
+                self.refresh()
+                await self._welcome()
+                nursery.start_soon(self._show_events)
+                self.find_own_address()
+                await self._read_lines()
+                self.stop()
+
+    def stop(self) -> None:
+        """End the loops; the terminal is restored when ``run`` returns."""
+        self._scope.cancel()
+
+    def find_own_address(self) -> None:
+        """Find out where we can be reached, and listen there; both are told when they are known."""
+        assert self._nursery is not None
+        self._nursery.start_soon(self._find_own_address)
+
+    # The two loops.
+
+    async def _show_events(self) -> None:
+        async for event in self.node.events:
+            await self._show(event)
+            self.refresh()
+
+    async def _read_lines(self) -> None:
+        with contextlib.suppress(trio.EndOfChannel):
+            while True:
+                line = await self.terminal.read_line()
+                try:
+                    await self._obey(line)
+                except CommandError as error:
+                    await self.print(str(error), alarm=True)
+                self.refresh()
+
+    # Lines.
+
+    async def _obey(self, line: Line) -> None:
+        """A command, or a message to the peer that the prompt named when Enter was pressed."""
+        text = line.text
+        if "\n" not in text:
+            if text.startswith("//"):
+                text = text[1:]
+            elif text.startswith("/"):
+                command, arguments = COMMANDS.parse(text, self.node.conversations)
+                await command.handler(self, **arguments)
+                return
+        await self._send(line, text)
+
+    async def _send(self, line: Line, text: str) -> None:
+        peer = line.context
+        try:
+            if not isinstance(peer, Conversation) or peer not in self.node.conversations:
+                raise CommandError(_("Nobody is there to get this: /connect ADDRESS first."))
+            try:
+                message = self.node.say(peer, text)
+            except OutboxFull:
+                raise CommandError(
+                    n_(
+                        "{n} message waits for {name} already: this one was not taken.",
+                        "{n} messages wait for {name} already: this one was not taken.",
+                        peer.waiting,
+                        name=render.name(peer),
+                    )
+                ) from None
+            except NoWayBack:
+                raise CommandError(
+                    _(
+                        "{name} gave no port to answer to: ask for the address and /connect to it.",
+                        name=render.name(peer),
+                    )
+                ) from None
+        except CommandError:
+            self.terminal.give_back(line.text)
+            raise
+        await self.write(render.message(peer, message))
+
+    # Events.
+
+    async def _show(self, event: NodeEvent) -> None:
+        match event:
+            case Received():
+                await self._show_received(event.conversation, event.messages)
+                return
+            case NotShown() if event.conversation is not self.active:
+                event.conversation.unread += event.count
+                return
+            case Dialing() | LinkUp():
+                await self._activate_first(event.conversation)
+            case DialFailed() if event.conversation is not None:
+                self._drop_if_closed(event.conversation)
+            case LinkEnded(conversation=None):
+                await self._show_stranger(event)
+                return
+        if text := render.event(event, time.time()):
+            await self.write(text)
+
+    async def _show_received(self, peer: Conversation, messages: Sequence[Message]) -> None:
+        if peer not in self.node.conversations:  # closed a moment ago
+            return
+        await self._activate_first(peer)
+        if peer is self.active:
+            await self.write(render.messages(peer, messages))
+        else:
+            peer.unread += len(messages)
+
+    async def _show_stranger(self, event: LinkEnded) -> None:
+        """Whoever scans our port must not be able to scroll the screen."""
+        now = trio.current_time()
+        if now - self._told_strangers < STRANGER_PAUSE:
+            self._untold_strangers += 1
+            return
+        text = render.event(event, time.time())
+        if self._untold_strangers:
+            text += render.notice(
+                n_(
+                    "{n} more was turned away before",
+                    "{n} more were turned away before",
+                    self._untold_strangers,
+                ),
+                time.time(),
+            )
+        self._told_strangers, self._untold_strangers = now, 0
+        await self.write(text)
+
+    # Whose turn it is: only the user changes it, but for the very first peer.
+
+    async def _activate_first(self, peer: Conversation) -> None:
+        if self.active is None and self.terminal.line_is_empty:
+            self.active = peer
+            self.refresh()
+
+    async def activate(self, peer: Conversation) -> None:
+        """Make ``peer`` the active one and print what was unread."""
+        self.active = peer
+        unread, peer.unread = peer.unread, 0
+        self.refresh()
+        await self.write(render.rule(peer))
+        shown = peer.history.latest(min(unread, UNREAD_SHOWN))
+        if unread > len(shown):
+            await self.print(
+                _("{n} earlier ones: /history {all}", n=unread - len(shown), all=unread)
+            )
+        await self.write(render.messages(peer, shown))
+
+    def require_active(self) -> Conversation:
+        """The active conversation; raises ``CommandError``."""
+        if self.active is None:
+            raise CommandError(_("No peer is active: /switch PEER makes one so."))
+        return self.active
+
+    def forget(self, peer: Conversation) -> None:
+        """``peer`` was closed."""
+        if self.active is peer:
+            self.active = None
+
+    def _drop_if_closed(self, peer: Conversation) -> None:
+        if peer not in self.node.conversations:
+            self.forget(peer)
+
+    # Our own address.
+
+    async def _find_own_address(self) -> None:
+        try:
+            address = await self._find()
+        except ReachError as error:
+            await self.print(explain_reach(error), alarm=True)
+            address = self._nearest()
+            nearby = (
+                _("Until then only this machine can reach you.")
+                if address.is_loopback
+                else _("Until then only peers on the same network can reach you.")
+            )
+            await self.print(nearby)
+        await self.start_listener(replace(address, port=self.node.own_port))
+
+    async def _find(self) -> Endpoint:
+        match self._where.mode:
+            case "loopback":
+                return Endpoint("::1", 0)
+            case "local":
+                return link_local_address()
+            case "given":
+                assert self._where.address is not None
+                return self._where.address
+        await self.print(
+            _("Asking {service} for your public address …", service=self._where.service)
+        )
+        return await public_address(self._where.service)
+
+    def _nearest(self) -> Endpoint:
+        try:
+            return link_local_address()
+        except ReachError:
+            return Endpoint("::1", 0)
+
+    async def start_listener(self, endpoint: Endpoint) -> None:
+        """Listen on ``endpoint``, and say where or why not."""
+        self.own_address = endpoint
+        try:
+            bound = await self.node.listen(endpoint)
+        except ListenError as error:
+            await self.print(explain_listen(error) + " " + _("Then: /listen PORT"), alarm=True)
+            return
+        await self.print(_("Listening on {where}. Give your peer this address.", where=bound))
+        if self._first_peer is not None:
+            self.node.connect(self._first_peer, "echo")
+            self._first_peer = None
+
+    # The screen.
+
+    async def _welcome(self) -> None:
+        await self.write(
+            _(
+                "fantom-trio {version} · /help lists the commands, /quit leaves\n"
+                "Trust no one you have not checked. Your address and your peer's are visible to"
+                " the network; only what you write is secret. Nothing is stored: when this program"
+                " ends, the keys and every message are gone.",
+                version=__version__,
+            )
+            + "\n"
+        )
+
+    async def print(self, text: str, *, alarm: bool = False) -> None:
+        """A notice of our own."""
+        await self.write(render.notice(text, time.time(), alarm=alarm))
+
+    async def write(self, text: str) -> None:
+        """Styled, sanitised lines."""
+        if text:
+            await self.terminal.write(text)
+
+    def refresh(self) -> None:
+        """Draw prompt and toolbar for what is true now."""
+        peers = self.node.conversations
+        self.snapshot = Snapshot(tuple(peer.name or str(peer.number) for peer in peers))
+        self.terminal.show(
+            View(
+                prompt=render.prompt(self.active),
+                toolbar=render.toolbar(peers, self.active, languages.current()),
+                context=self.active,
+            )
+        )
+
+    def _complete(self, before: str) -> list[Suggestion]:
+        """For the terminal's thread: reads the snapshot only."""
+        return COMMANDS.complete(before, self.snapshot)

@@ -1,0 +1,225 @@
+"""Commands: a function's signature and docstring become its parser, its completion and its help.
+
+A parameter's type says what is read for it: ``Conversation`` a number or the start of a name,
+``Endpoint`` an address of one or two words, ``Literal`` one of its words, ``int`` a number, ``str``
+a word, and ``Annotated[str, "as"]`` the word after ``as``. A default makes it optional.
+"""
+
+import difflib
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeAlias
+
+from fantom_trio.nursery import AddressError, Conversation, Endpoint
+from fantom_trio.repl.explain import explain_address
+from fantom_trio.repl.languages import _
+from fantom_trio.repl.terminal import Suggestion
+
+__all__ = ["Command", "CommandError", "Commands", "Snapshot", "find_peer"]
+
+Handler: TypeAlias = Callable[..., Awaitable[None]]
+
+
+class CommandError(Exception):
+    """What a person wrote cannot be done; the text is a sentence for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What completion may suggest; immutable, because another thread reads it."""
+
+    peers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a command, and how it is read from words."""
+
+    name: str
+    kinds: tuple[Any, ...]
+    keyword: str
+    optional: bool
+
+    @property
+    def usage(self) -> str:
+        """As it stands in the help."""
+        names = {Conversation: "PEER", Endpoint: "ADDRESS", int: self.name.upper()}
+        parts: list[str] = []
+        for kind in self.kinds:
+            parts += _words(kind) or [names.get(kind, self.name.upper())]
+        text = " ".join(filter(None, [self.keyword, "|".join(parts)]))
+        return f"[{text}]" if self.optional else text
+
+    def read(self, words: list[str], peers: Sequence[Conversation]) -> object:
+        """Take what belongs to it from ``words``; raises ``CommandError``."""
+        if Endpoint in self.kinds:
+            # "as" begins the name; all before it is the address, port included.
+            stop = words.index("as") if "as" in words[1:] else len(words)
+            text, words[:stop] = " ".join(words[:stop]), []
+            try:
+                return Endpoint.parse(text)
+            except AddressError as error:
+                raise CommandError(explain_address(error)) from None
+        word = words.pop(0)
+        choices: list[str] = []
+        for kind in self.kinds:
+            choices += _words(kind)
+            if word in choices:
+                return word
+            if kind is Conversation:
+                return find_peer(word, peers)
+            if kind is str:
+                return word
+            if kind is int and word.isascii() and word.isdecimal():
+                return int(word)
+        if int in self.kinds:
+            raise CommandError(_("“{word}” is no number.", word=word))
+        raise CommandError(
+            _("“{word}” is none of: {choices}.", word=word, choices=", ".join(choices))
+        )
+
+    def suggest(self, snapshot: Snapshot) -> Iterable[str]:
+        """Words that may stand for it."""
+        for kind in self.kinds:
+            yield from _words(kind)
+            if kind is Conversation:
+                yield from snapshot.peers
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: its name without the slash, its handler, and what follows from that."""
+
+    name: str
+    handler: Handler
+    parameters: tuple[Parameter, ...]
+    #: Its docstring's first line, in English: what it does.
+    summary: str
+
+    @property
+    def usage(self) -> str:
+        """Name and parameters, as a person types them."""
+        return " ".join(["/" + self.name, *(p.usage for p in self.parameters)])
+
+    def read(self, words: list[str], peers: Sequence[Conversation]) -> dict[str, object]:
+        """The handler's arguments; raises ``CommandError``."""
+        arguments: dict[str, object] = {}
+        for parameter in self.parameters:
+            if parameter.keyword:
+                if not words or words[0] != parameter.keyword:
+                    continue
+                words.pop(0)
+            if words:
+                arguments[parameter.name] = parameter.read(words, peers)
+            elif parameter.keyword or not parameter.optional:
+                raise CommandError(_("Something is missing: {usage}", usage=self.usage))
+        if words:
+            raise CommandError(
+                _("“{word}” is too much: {usage}", word=" ".join(words), usage=self.usage)
+            )
+        return arguments
+
+
+@dataclass
+class Commands:
+    """The registry: ``@commands.add`` puts a function into it."""
+
+    by_name: dict[str, Command] = field(default_factory=dict)
+
+    def add(self, handler: Handler) -> Handler:
+        """Register ``handler`` under its own name, a final underscore removed."""
+        _app, *declared = inspect.signature(handler).parameters.values()
+        parameters = tuple(map(_parameter, declared))
+        name = handler.__name__.rstrip("_")
+        summary = (inspect.getdoc(handler) or "").partition("\n")[0]
+        self.by_name[name] = Command(name, handler, parameters, summary)
+        return handler
+
+    def __iter__(self) -> typing.Iterator[Command]:
+        return iter(self.by_name[name] for name in sorted(self.by_name))
+
+    def find(self, name: str) -> Command:
+        """The command of that name, slash or not; raises ``CommandError`` with the nearest one."""
+        name = name.removeprefix("/")
+        if name in self.by_name:
+            return self.by_name[name]
+        near = difflib.get_close_matches(name, self.by_name, 1, 0.5)
+        if not near:
+            near = [known for known in self.by_name if name and known.startswith(name)][:1]
+        if near:
+            raise CommandError(
+                _("There is no /{name}. Did you mean /{near}?", name=name, near=near[0])
+            )
+        raise CommandError(_("There is no /{name}. /help lists what there is.", name=name))
+
+    def parse(
+        self, line: str, peers: Sequence[Conversation]
+    ) -> tuple[Command, Mapping[str, object]]:
+        """A command line as the command and its arguments; raises ``CommandError``."""
+        name, *words = line.split()
+        command = self.find(name)
+        return command, command.read(words, peers)
+
+    def complete(self, before: str, snapshot: Snapshot) -> list[Suggestion]:
+        """Ways to go on after ``before``, the text left of the cursor."""
+        if not before.startswith("/") or before.startswith("//"):
+            return []
+        *words, last = before.split(" ")
+        if not words:
+            return [
+                Suggestion(f"/{command.name} " if command.parameters else f"/{command.name}",
+                           len(last), _(command.summary))
+                for command in self if command.name.startswith(last[1:])
+            ]  # fmt: skip
+        command = self.by_name.get(words[0][1:])
+        place = len([word for word in words if word]) - 1
+        if command is None or place >= len(command.parameters):
+            return []
+        if command.name == "help":
+            found: Iterable[str] = sorted(self.by_name)
+        else:
+            found = command.parameters[place].suggest(snapshot)
+        return [
+            Suggestion(word, len(last)) for word in found if word.lower().startswith(last.lower())
+        ]
+
+
+def find_peer(word: str, peers: Sequence[Conversation]) -> Conversation:
+    """The conversation of that number, name, or start of a name or address.
+
+    Raises ``CommandError`` when there is none, or more than one.
+    """
+    for peer in peers:
+        if word == str(peer.number) or word == peer.name or word == peer.label:
+            return peer
+    starts = [
+        peer
+        for peer in peers
+        if peer.label.lower().startswith(word.lower()) or peer.key.host.startswith(word.lower())
+    ]
+    if len(starts) == 1:
+        return starts[0]
+    if starts:
+        labels = ", ".join(f"{peer.number} {peer.label}" for peer in starts)
+        raise CommandError(_("“{word}” could be: {labels}.", word=word, labels=labels))
+    if not peers:
+        raise CommandError(_("There is no peer yet: /connect ADDRESS finds one."))
+    raise CommandError(_("There is no peer “{word}”: /peers lists them.", word=word))
+
+
+def _parameter(declared: inspect.Parameter) -> Parameter:
+    hint, keyword = declared.annotation, ""
+    if typing.get_origin(hint) is Annotated:
+        hint, keyword = typing.get_args(hint)
+    is_union = typing.get_origin(hint) in (UnionType, typing.Union)
+    kinds = typing.get_args(hint) if is_union else (hint,)
+    kinds = tuple(kind for kind in kinds if kind is not NoneType)
+    optional = declared.default is not inspect.Parameter.empty
+    return Parameter(declared.name, kinds, keyword, optional)
+
+
+def _words(kind: Any) -> list[str]:
+    return list(typing.get_args(kind)) if typing.get_origin(kind) is Literal else []

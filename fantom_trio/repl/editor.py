@@ -1,0 +1,383 @@
+"""What a screen terminal draws at its foot, and what each key does. Knows no thread and no Trio."""
+
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.filters import Condition, has_completions, has_focus
+from prompt_toolkit.formatted_text import StyleAndTextTuples, fragment_list_width
+from prompt_toolkit.history import DummyHistory, History
+from prompt_toolkit.input.typeahead import clear_typeahead
+from prompt_toolkit.input.vt100 import Vt100Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.layout import (
+    BufferControl,
+    ConditionalContainer,
+    Dimension,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    VerticalAlign,
+    VSplit,
+    Window,
+)
+from prompt_toolkit.layout.menus import CompletionsMenuControl
+from prompt_toolkit.layout.processors import (
+    BeforeInput,
+    PasswordProcessor,
+    Processor,
+    Transformation,
+    TransformationInput,
+)
+from prompt_toolkit.output.color_depth import ColorDepth
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.widgets import SearchToolbar
+
+from .terminal import Line, Outlet, Suggestion, View
+
+__all__ = ["Editor"]
+
+LINE_ROWS = 10  # of the input line, and never more than half the screen
+MENU_ROWS = 6  # of the completions
+HISTORY_LINES = 1000  # kept in memory, and nowhere else
+
+_ODD = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e0fff]")
+_SURROGATES = re.compile("[\ud800-\udfff]")  # bytes that are no UTF-8
+_RESET = "\x1b[0m"
+_RESTORE = f"\x1b[?2004l\x1b[?7h\x1b[?25h{_RESET}"  # paste as keys, wrap, show the cursor
+
+
+class Editor:
+    """An input line under a prompt, a toolbar below it; all of it in one thread, its own.
+
+    ``submit`` takes a line, or returns False where there is no room for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        completer: Callable[[str], Sequence[Suggestion]],
+        shortcuts: Mapping[str, str],
+        submit: Callable[[Line], bool],
+        answer: Callable[[str | None], None],
+        stdin: TextIO,
+        stdout: TextIO,
+        outlet: Outlet,
+    ) -> None:
+        self.view = View()
+        self._drawing = self._shown = self.view
+        self._question: str | None = None
+        self._submit = submit
+        self._answer = answer
+        self._output = _Output(stdout, outlet, lost=self.quit)
+        self._line = _LineBuffer(
+            completer=_Completer(completer), history=_Recent(), accept_handler=self._accept_line
+        )
+        self._secret = Buffer(
+            history=DummyHistory(), multiline=False, accept_handler=self._accept_secret
+        )
+        self.app: Application[None] = Application(
+            layout=self._layout(),
+            key_bindings=self._keys(shortcuts),
+            # Nothing of prompt and toolbar stays behind.
+            erase_when_done=True,
+            include_default_pygments_style=False,
+            input=Vt100Input(stdin),
+            output=self._output,
+            before_render=self._before_render,
+            after_render=self._after_render,
+        )
+
+    async def run(self) -> None:
+        """Until ``quit``; raises ``EOFError`` when the terminal is gone."""
+        try:
+            await self.app.run_async(handle_sigint=False, set_exception_handler=False)
+        finally:
+            # prompt_toolkit keeps what it did not get to for the next application.
+            clear_typeahead(self.app.input)
+
+    def draw(self, text: str = "") -> None:
+        """Print ``text`` above the prompt and draw anew, in one write."""
+        # Not run_in_terminal: it leaves raw mode, in which a Ctrl-C is a key and not a signal.
+        with self._output.held():
+            if text:
+                self.app.renderer.erase()
+                self._output.write_raw(text + _RESET)
+            self.app._redraw()
+
+    def redraw(self) -> None:
+        """Forget what was drawn, and draw."""
+        with self._output.held():
+            self.app.renderer.erase()
+            self.app._redraw()
+
+    def ask(self, question: str | None) -> None:
+        """Put the secret's line in the place of the input line, or take it away."""
+        if question is None and self._question is None:
+            return  # it was answered
+        self._question = question
+        self._secret.reset()
+        self.app.layout.search_links.clear()  # ends a search
+        self.app.layout.focus(self._line if question is None else self._secret)
+
+    def give_back(self, text: str) -> None:
+        """Put ``text`` into the input line, unless something else is being typed there."""
+        if self.is_line_empty:
+            self._line.insert_text(text)
+            self.app.invalidate()
+
+    @property
+    def is_line_empty(self) -> bool:
+        """Nothing is being typed; readable from any thread."""
+        return not self._line.text
+
+    def quit(self) -> None:
+        """End ``run``, now or as soon as it began to wait; more than once is fine."""
+        if self.app.future is not None and not self.app.future.done():
+            self.app.exit()
+
+    def restore(self) -> None:
+        """The modes a shell expects, also after a failure within a drawing."""
+        self._output.write_raw(_RESTORE)
+        self._output.flush()
+
+    def _before_render(self, app: Application[None]) -> None:
+        self._drawing = self.view
+
+    def _after_render(self, app: Application[None]) -> None:
+        self._shown = self._drawing
+
+    def _accept_line(self, buffer: Buffer) -> bool:
+        text = _SURROGATES.sub("\ufffd", buffer.text)
+        if not text.strip() or self._submit(Line(text, self._shown.context)):
+            return False
+        self._output.bell()
+        return True  # the text stays
+
+    def _accept_secret(self, buffer: Buffer) -> bool:
+        self._answer(_SURROGATES.sub("\ufffd", buffer.text))
+        self.ask(None)
+        return False
+
+    def _decline(self, event: KeyPressEvent) -> None:
+        self._answer(None)
+        self.ask(None)
+
+    def _layout(self) -> Layout:
+        asking = Condition(lambda: self._question is not None)
+        search = SearchToolbar()
+        line = BufferControl(
+            self._line,
+            input_processors=[_ShowOdd()],
+            search_buffer_control=search.control,
+            preview_search=True,
+        )
+        secret = BufferControl(
+            self._secret,
+            input_processors=[PasswordProcessor(), BeforeInput(lambda: self._question or "")],
+        )
+        # Beside the line or above it, not in its first row, which a long text scrolls away: who
+        # gets a line must always be seen.
+        prompt = FormattedTextControl(lambda: list(self._drawing.prompt))
+        beside = Window(prompt, dont_extend_width=True, dont_extend_height=True)
+        above = Condition(self._is_prompt_wide)
+        toolbar = FormattedTextControl(lambda: list(self._drawing.toolbar))
+        content = HSplit(
+            [
+                ConditionalContainer(
+                    HSplit(
+                        [
+                            ConditionalContainer(Window(prompt, height=1), above),
+                            VSplit(
+                                [
+                                    ConditionalContainer(beside, ~above),
+                                    Window(
+                                        line,
+                                        height=self._rows,
+                                        wrap_lines=True,
+                                        dont_extend_height=True,
+                                    ),
+                                ]
+                            ),
+                        ]
+                    ),
+                    ~asking,
+                ),
+                ConditionalContainer(Window(secret, height=1), asking),
+                ConditionalContainer(
+                    Window(
+                        CompletionsMenuControl(),
+                        height=Dimension(min=0, max=MENU_ROWS),
+                        dont_extend_height=True,
+                    ),
+                    has_completions,
+                ),
+                search,
+                ConditionalContainer(
+                    Window(toolbar, height=1), Condition(lambda: bool(self._drawing.toolbar))
+                ),
+            ],
+            align=VerticalAlign.TOP,
+        )
+        return Layout(content, focused_element=line)
+
+    def _is_prompt_wide(self) -> bool:
+        width = fragment_list_width(list(self._drawing.prompt))
+        return width > self._output.get_size().columns // 2
+
+    def _rows(self) -> Dimension:
+        return Dimension(min=1, max=max(1, min(LINE_ROWS, self._output.get_size().rows // 2)))
+
+    def _keys(self, shortcuts: Mapping[str, str]) -> KeyBindings:
+        keys = KeyBindings()
+        on_line = has_focus(self._line)
+        on_secret = has_focus(self._secret)
+        empty = Condition(lambda: not self._line.text)
+
+        @keys.add("enter", filter=on_line | on_secret)
+        def send(event: KeyPressEvent) -> None:
+            event.current_buffer.validate_and_handle()
+
+        @keys.add("escape", "enter", filter=on_line)
+        def break_line(event: KeyPressEvent) -> None:
+            event.current_buffer.newline(copy_margin=False)
+
+        # Eager: with a selection it would wait for a second key.
+        @keys.add("c-c", filter=on_line, eager=True)
+        def clear(event: KeyPressEvent) -> None:
+            event.current_buffer.reset()
+
+        @keys.add("c-d", filter=on_line & empty)
+        def end(event: KeyPressEvent) -> None:
+            self.quit()
+
+        @keys.add("c-d", filter=on_line & ~empty)
+        def delete(event: KeyPressEvent) -> None:
+            event.current_buffer.delete()
+
+        @keys.add("c-l")
+        def redraw(event: KeyPressEvent) -> None:
+            self.redraw()
+
+        keys.add("c-c", filter=on_secret, eager=True)(self._decline)
+        keys.add("c-d", filter=on_secret & Condition(lambda: not self._secret.text))(self._decline)
+
+        # Would insert ^Z, send the line with another after it, send it as a comment.
+        @keys.add("c-z")
+        @keys.add("c-o")
+        @keys.add("escape", "#")
+        def nothing(event: KeyPressEvent) -> None:
+            pass
+
+        def shortcut(line: str) -> Callable[[KeyPressEvent], None]:
+            def handler(event: KeyPressEvent) -> None:
+                if not self._submit(Line(line, self._shown.context)):
+                    self._output.bell()
+
+            return handler
+
+        for name, line in shortcuts.items():
+            pressed = ("escape", name[4:]) if name.startswith("alt-") else (name,)
+            keys.add(*pressed, filter=on_line)(shortcut(line))
+        return keys
+
+
+class _Output(Vt100_Output):
+    """Writes through the outlet, and several flushes as one where they belong together.
+
+    Never asks for the cursor's position: nothing here needs it, a terminal that does not answer
+    would cost a warning, and a late answer would end up in the shell.
+    """
+
+    def __init__(self, stdout: TextIO, outlet: Outlet, lost: Callable[[], None]) -> None:
+        sized = Vt100_Output.from_pty(stdout)
+        super().__init__(
+            stdout,
+            sized.get_size,
+            term=os.environ.get("TERM"),
+            default_color_depth=ColorDepth.from_env(),
+            enable_cpr=False,
+        )
+        self._outlet = outlet
+        self._lost = lost
+        self._held = False
+
+    def flush(self) -> None:
+        if self._held or not self._buffer:
+            return
+        data, self._buffer = "".join(self._buffer), []
+        self._outlet.write(data)
+        if self._outlet.lost:
+            self._lost()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What is flushed within goes out at the end, without flicker."""
+        outer, self._held = self._held, True
+        try:
+            yield
+        finally:
+            self._held = outer
+            self.flush()
+
+
+class _Completer(Completer):
+    def __init__(self, complete: Callable[[str], Sequence[Suggestion]]) -> None:
+        self._complete = complete
+
+    def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
+        # Text of several lines is never a command.
+        if "\n" not in document.text:
+            for found in self._complete(document.text_before_cursor):
+                yield Completion(found.text, -found.replaces, display_meta=found.help)
+
+
+class _LineBuffer(Buffer):
+    """Has its history at once: loaded after the next drawing, Up would miss it in fast typing."""
+
+    def reset(self, document: Document | None = None, append_to_history: bool = False) -> None:
+        super().reset(document, append_to_history)
+        lines = self.history.get_strings()
+        self._working_lines.extendleft(reversed(lines))
+        self.working_index = len(lines)
+
+    def load_history_if_not_yet_loaded(self) -> None:
+        pass
+
+
+class _Recent(History):
+    """The lines of this run, for Up and Ctrl-R; never in a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: deque[str] = deque(maxlen=HISTORY_LINES)
+
+    def get_strings(self) -> list[str]:
+        return list(self._lines)
+
+    def append_string(self, string: str) -> None:
+        self._lines.append(string)
+
+    def load_history_strings(self) -> Iterable[str]:
+        return self.get_strings()
+
+    def store_string(self, string: str) -> None:
+        pass
+
+
+class _ShowOdd(Processor):
+    """Pasted characters that are not seen, or turn the line round, are drawn as U+FFFD."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        shown: StyleAndTextTuples = [
+            (fragment[0], _ODD.sub("\ufffd", fragment[1]))
+            for fragment in transformation_input.fragments
+        ]
+        return Transformation(shown)

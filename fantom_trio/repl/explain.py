@@ -1,0 +1,217 @@
+"""What went wrong, as one sentence for a person: what failed, and what to try."""
+
+from typing import assert_never
+
+from fantom_trio.nursery import (
+    AddressError,
+    AddressProblem,
+    DialError,
+    DialProblem,
+    Ending,
+    Endpoint,
+    ListenError,
+    ReachError,
+    ReachProblem,
+    Violation,
+    Why,
+)
+from fantom_trio.repl import sanitize
+from fantom_trio.repl.languages import _
+
+__all__ = [
+    "explain_address",
+    "explain_dial",
+    "explain_ending",
+    "explain_listen",
+    "explain_reach",
+    "explain_violation",
+]
+
+
+def explain_address(error: AddressError) -> str:
+    """Why a text is no endpoint."""
+    text = sanitize.line(error.text)
+    match error.problem:
+        case AddressProblem.EMPTY:
+            return _("An address is missing: write it as [2001:db8::1]:31488.")
+        case AddressProblem.MALFORMED:
+            return _("“{text}” is no IPv6 address: write it as [2001:db8::1]:31488.", text=text)
+        case AddressProblem.IPV4:
+            return _("“{text}” is an IPv4 address, and this is IPv6 only.", text=text)
+        case AddressProblem.NOT_A_PEER:
+            return _("“{text}” is an address that no single peer can have.", text=text)
+        case AddressProblem.PORT:
+            return _("“{text}” has a port that is not between 1 and 65535.", text=text)
+        case AddressProblem.ZONE:
+            return _("“{text}” has something behind % that is no interface.", text=text)
+    assert_never(error.problem)
+
+
+def explain_violation(violation: Violation) -> str:
+    """What a peer did that ended its link, as a clause after the peer's name."""
+    match violation:
+        case Violation.NOT_A_HANDSHAKE:
+            return _("it sent something else than a handshake")
+        case Violation.LINE_TOO_LONG:
+            return _("it sent a handshake that is too long")
+        case Violation.CLOSED_IN_HANDSHAKE:
+            return _("it closed before the handshake was complete")
+        case Violation.KEY_LENGTH:
+            return _("it sent a key that is not 32 bytes long")
+        case Violation.KEY_WEAK:
+            return _("it sent a key that would give no secret")
+        case Violation.KEY_REFLECTED:
+            return _("it sent our own key back")
+        case Violation.WROTE_AFTER_ACK:
+            return _("it wrote on a link that is ours to write on")
+        case Violation.FRAME_EMPTY:
+            return _("it sent an empty frame")
+        case Violation.FRAME_TOO_LONG:
+            return _("it announced a frame of over 64 KiB")
+        case Violation.FRAME_WITHOUT_NUL:
+            return _("it sent a frame without a sender")
+        case Violation.BOX_SHORT:
+            return _("it sent a frame that is too short to hold a message")
+        case Violation.BAD_MAC:
+            return _("it sent a message that was not encrypted for this link, or was changed")
+        case Violation.REPLAY:
+            return _("it sent a message a second time")
+        case Violation.CLOSED_IN_FRAME:
+            return _("it closed in the middle of a message")
+    assert_never(violation)
+
+
+def explain_ending(ending: Ending) -> str:
+    """Why a link ended, as a clause after the peer's name."""
+    match ending.why:
+        case Why.CLOSED:
+            return _("it closed the link")
+        case Why.LOST:
+            return _("the connection broke")
+        case Why.SLOW:
+            return _("it did not complete the handshake in 10 seconds")
+        case Why.DISCONNECTED:
+            return _("you closed the link")
+        case Why.EVICTED:
+            return _("its handshake made room for newer ones")
+        case Why.BUG:
+            return _("a bug in fantom-trio ended the link: {place}", place=ending.place)
+        case Why.VIOLATION:
+            assert ending.violation is not None
+            return explain_violation(ending.violation)
+    assert_never(ending.why)
+
+
+def explain_dial(error: DialError, endpoint: Endpoint) -> str:
+    """Why a peer was not reached, and what to try."""
+    where = sanitize.line(str(endpoint))
+    match error.problem:
+        case DialProblem.NAME_UNKNOWN:
+            return _(
+                "The name {where} is not known here: check it, or use the address.", where=where
+            )
+        case DialProblem.IPV4_ONLY:
+            return _(
+                "The name {where} has an IPv4 address only, and this is IPv6 only.", where=where
+            )
+        case DialProblem.NO_ZONE:
+            return _(
+                "{where} is valid on one network only: add your own interface,"
+                " as in [fe80::1%eth0]:31488.", where=where)  # fmt: skip
+        case DialProblem.OWN:
+            return _("{where} is your own address: ask your peer for theirs.", where=where)
+        case DialProblem.NO_ROUTE:
+            return _(
+                "There is no IPv6 route to {where}: check the address and your network.",
+                where=where)  # fmt: skip
+        case DialProblem.FORBIDDEN:
+            return _(
+                "A firewall forbids the way to {where}: your peer's must let its port in,"
+                " or yours must let you out.", where=where)  # fmt: skip
+        case DialProblem.REFUSED:
+            return _(
+                "Nobody listens at {where}: check the port, and that your peer is there.",
+                where=where)  # fmt: skip
+        case DialProblem.TIMEOUT:
+            return _(
+                "{where} did not answer: your peer is away, or a firewall drops what comes in;"
+                " let your peer dial you.", where=where)  # fmt: skip
+        case DialProblem.FAILED:
+            return _(
+                "The system would not connect to {where}: {detail}.",
+                where=where, detail=error.detail)  # fmt: skip
+        case DialProblem.BUSY:
+            return _(
+                "{where} broke off the handshake: a Fantom Chat does so while it holds another"
+                " link with you; close that one, or try again shortly.", where=where)  # fmt: skip
+        case DialProblem.SLOW:
+            return _(
+                "{where} took the connection and then said nothing: is it a Fantom Chat?",
+                where=where)  # fmt: skip
+        case DialProblem.VIOLATION:
+            assert error.violation is not None
+            return _(
+                "{where} is no Fantom Chat, or something between you changes the handshake: {why}.",
+                where=where, why=explain_violation(error.violation))  # fmt: skip
+    assert_never(error.problem)
+
+
+def explain_listen(error: ListenError) -> str:
+    """Why nobody can dial us, and what to try."""
+    where = sanitize.line(str(error.endpoint))
+    if error.in_use:
+        return _(
+            "Port {port} is in use, perhaps by another fantom-trio: choose another one,"
+            " 30000 to 65535.", port=error.endpoint.port)  # fmt: skip
+    if error.no_such_address:
+        return _("{where} is no address of this machine: nobody can connect to it.", where=where)
+    return _("Cannot listen on {where}: {detail}.", where=where, detail=error.detail)
+
+
+def explain_reach(error: ReachError) -> str:
+    """Why our own address is not known, and what to try."""
+    why = _reach_problem(error)
+    if error.problem is ReachProblem.NO_LINK_LOCAL:
+        return why
+    return why + " " + _("If you know your address, start with --address ADDRESS.")
+
+
+def _reach_problem(error: ReachError) -> str:
+    detail = sanitize.line(error.detail)
+    match error.problem:
+        case ReachProblem.INTERFACES:
+            return _("The network interfaces cannot be read: {detail}.", detail=detail)
+        case ReachProblem.NO_IPV6:
+            return _(
+                "This machine has no public IPv6 address: ask your provider or router for one."
+            )
+        case ReachProblem.NO_LINK_LOCAL:
+            return _("No network interface that is up has a link-local IPv6 address.")
+        case ReachProblem.SERVICE_URL:
+            return _(
+                "The address service must be an https:// address, not {detail}.", detail=detail
+            )
+        case ReachProblem.UNREACHABLE:
+            return _("The address service cannot be reached over IPv6 ({detail}).", detail=detail)
+        case ReachProblem.TIMED_OUT:
+            return _("The address service did not answer within 5 seconds.")
+        case ReachProblem.TLS:
+            return _("The address service does not speak TLS ({detail}).", detail=detail)
+        case ReachProblem.CERTIFICATE:
+            return _("The address service's certificate is not valid ({detail}).", detail=detail)
+        case ReachProblem.REDIRECTED:
+            return _(
+                "The address service redirects to {detail}, and that is not followed.",
+                detail=detail,
+            )
+        case ReachProblem.STATUS:
+            return _("The address service answered with error {detail}.", detail=detail)
+        case ReachProblem.ANSWERED_IPV4:
+            return _("The address service answered with an IPv4 address, {detail}.", detail=detail)
+        case ReachProblem.ANSWERED_GARBAGE:
+            return _("The address service answered with no address: {detail}", detail=detail)
+        case ReachProblem.NOT_OURS:
+            return _(
+                "The address service says {detail}, which is no address of this machine:"
+                " a VPN or a proxy stands between.", detail=detail)  # fmt: skip
+    assert_never(error.problem)

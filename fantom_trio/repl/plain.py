@@ -1,0 +1,141 @@
+"""Lines in, lines out, for ``TERM=dumb``, pipes and files: no prompt_toolkit and no thread."""
+
+import codecs
+import os
+import termios
+from typing import TextIO
+
+import trio
+
+from .terminal import LAST_WORDS, Line, Outlet, Terminal, View, finished, has_style
+
+__all__ = ["PlainTerminal"]
+
+READ_SIZE = 65536
+LINE_SIZE = 1 << 20  # a longer line is cut here: a pipe need not have line feeds at all
+
+
+class PlainTerminal(Terminal):
+    """Reads standard input line by line; prompts only where both ends are a terminal.
+
+    The terminal keeps its own line editing, so that Ctrl-C is a signal here.
+    """
+
+    def __init__(self, *, stdin: TextIO | None, stdout: TextIO | None) -> None:
+        self._stdin = -1 if stdin is None or stdin.closed else stdin.fileno()
+        self._outlet = Outlet(stdout)
+        self._styled = has_style(stdout)
+        self._to_terminal = stdout is not None and stdout.isatty()
+        self._prompts = self._to_terminal and self._stdin >= 0 and os.isatty(self._stdin)
+        self._view = self._shown = View()
+        self._reading = 0  # tasks in read_line
+        self._at_prompt = False
+        self._over = False
+        self._scope = trio.CancelScope()
+        self._turn = trio.Lock()
+        self._sender, self._receiver = trio.open_memory_channel[Line](0)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        rest = ""
+        try:
+            with self._scope, self._sender:
+                task_status.started()
+                while data := await self._read():
+                    *lines, rest = (rest + decoder.decode(data)).split("\n")
+                    if len(rest) > LINE_SIZE:
+                        lines, rest = [*lines, rest], ""
+                    for text in lines:
+                        await self._deliver(text)
+                if rest := rest + decoder.decode(b"", final=True):
+                    await self._deliver(rest)
+        finally:
+            self._over = True
+            if self._at_prompt:
+                self._outlet.write("\n", patience=LAST_WORDS)
+                self._at_prompt = False
+
+    async def read_line(self) -> Line:
+        self._reading += 1
+        try:
+            self._prompt()
+            line = await self._receiver.receive()
+            # No prompt said what the line is for: then it is what the lines before it led to.
+            return line if self._prompts else Line(line.text, self._view.context)
+        finally:
+            self._reading -= 1
+
+    async def read_secret(self, prompt: str) -> str | None:
+        # The next line is the answer: no other task may be in read_line.
+        if not self._prompts:
+            return (await self._receiver.receive()).text
+        before = termios.tcgetattr(self._stdin)
+        silent = [*before]
+        silent[3] = (before[3] & ~termios.ECHO) | termios.ECHONL
+        await self._say(finished(prompt, styled=False).rstrip("\n"))
+        termios.tcsetattr(self._stdin, termios.TCSADRAIN, silent)
+        try:
+            return (await self._receiver.receive()).text
+        finally:
+            termios.tcsetattr(self._stdin, termios.TCSADRAIN, before)
+
+    async def write(self, text: str) -> None:
+        await self._say(finished(text, styled=self._styled))
+
+    def show(self, view: View) -> None:
+        changed = view.prompt != self._view.prompt
+        self._view = view
+        if not self._prompts or not changed:
+            self._shown = view
+        elif self._at_prompt:
+            # While something is being written the new prompt comes after it.
+            if not self._turn.locked():
+                self._outlet.write("\n", patience=0)
+            self._at_prompt = False
+            self._prompt()
+
+    def bell(self) -> None:
+        if self._to_terminal:
+            self._outlet.write("\a", patience=0)
+
+    async def _say(self, text: str) -> None:
+        if self._over:
+            self._outlet.write(text, patience=LAST_WORDS)
+            return
+        async with self._turn:
+            if self._at_prompt:
+                text, self._at_prompt = "\n" + text, False
+            await self._outlet.send(text)
+        if self._outlet.lost:
+            self._scope.cancel()
+        self._prompt()
+
+    def _prompt(self) -> None:
+        if not self._prompts or not self._reading or self._at_prompt or self._turn.locked():
+            return
+        self._shown, self._at_prompt = self._view, True
+        self._outlet.write("".join(text for _, text in self._view.prompt), patience=0)
+
+    async def _deliver(self, text: str) -> None:
+        self._at_prompt = False
+        text = text.removesuffix("\r")
+        if text.strip():
+            await self._sender.send(Line(text, self._shown.context))
+        else:
+            self._prompt()
+
+    async def _read(self) -> bytes:
+        """Empty at the end."""
+        while True:
+            try:
+                await trio.lowlevel.wait_readable(self._stdin)
+            except PermissionError:  # a regular file or /dev/null: epoll has no use for it
+                await trio.lowlevel.checkpoint()
+            except (OSError, ValueError):  # closed
+                return b""
+            try:
+                return os.read(self._stdin, READ_SIZE)
+            except BlockingIOError:
+                continue
+            except OSError:  # EIO: the terminal is gone
+                return b""

@@ -1,0 +1,194 @@
+"""What the screen shows: messages, events, prompt and toolbar as styled text.
+
+Everything that came from a peer passes ``sanitize`` here, and reaches the terminal no other way.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from wcwidth import wcswidth
+
+from fantom_trio.nursery import (
+    AlreadyUp,
+    Conversation,
+    DialFailed,
+    Dialing,
+    HistoryFull,
+    LinkEnded,
+    LinkKind,
+    LinkUp,
+    Message,
+    NodeEvent,
+    NotShown,
+    Received,
+    Role,
+    Sent,
+    State,
+    Why,
+)
+from fantom_trio.repl import sanitize
+from fantom_trio.repl.explain import explain_dial, explain_ending
+from fantom_trio.repl.languages import _, n_
+from fantom_trio.repl.terminal import Fragments
+
+__all__ = ["event", "kind_name", "message", "messages", "notice", "prompt", "rule", "toolbar"]
+
+_DIM, _BOLD, _CYAN, _YELLOW, _RED, _OFF = (f"\x1b[{n}m" for n in ("2", "1", "36", "33", "31", "0"))
+
+
+def clock(at: float) -> str:
+    """``at``, seconds since the epoch, as the wall clock shows it."""
+    return time.strftime("%H:%M", time.localtime(at))
+
+
+def name(conversation: Conversation) -> str:
+    """A conversation's name or address, safe to print."""
+    return sanitize.line(conversation.label)
+
+
+def kind_name(kind: LinkKind) -> str:
+    """What a link speaks, for people."""
+    match kind:
+        case LinkKind.CLASSIC:
+            return _("classic link")
+    assert_never(kind)
+
+
+def messages(conversation: Conversation, them: Iterable[Message], *, states: bool = False) -> str:
+    """Messages of one conversation, a line or more each; ``states`` adds how far ours came."""
+    return "".join(message(conversation, each, states=states) for each in them)
+
+
+def message(conversation: Conversation, it: Message, *, states: bool = False) -> str:
+    """``12:04 bob  hi``, further lines indented below the first."""
+    who, colour = (_("you"), _DIM) if it.mine else (name(conversation), _CYAN)
+    head = f"{clock(it.at)} {who}  "
+    indent = " " * max(wcswidth(head), 0)
+    lines = [sanitize.isolate(line) for line in sanitize.block(it.text)]
+    if states and it.mine:
+        lines[-1] += f" {_DIM}({_state(it.state)}){_OFF}"
+    if it.damaged:
+        lines[-1] += f" {_DIM}({_('damaged on the way: it was not UTF-8')}){_OFF}"
+    styled = f"{_DIM}{clock(it.at)}{_OFF} {colour}{who}{_OFF}  "
+    return styled + f"\n{indent}".join(lines) + "\n"
+
+
+def _state(state: State) -> str:
+    match state:
+        case State.WAITING:
+            return _("waiting")
+        case State.SENT:
+            return _("sent")
+        case State.RECEIVED:
+            return _("received")
+    assert_never(state)
+
+
+def notice(text: str, at: float, *, alarm: bool = False) -> str:
+    """``12:04 · something happened``; ``text`` may have several lines."""
+    colour = _RED if alarm else _DIM
+    lines = text.split("\n")
+    return (
+        f"{_DIM}{clock(at)} ·{_OFF} {colour}"
+        + f"{_OFF}\n        {colour}".join(lines)
+        + f"{_OFF}\n"
+    )
+
+
+def rule(conversation: Conversation) -> str:
+    """The line that says whose messages follow."""
+    title = f"{conversation.number} {name(conversation)}"
+    return f"{_DIM}──{_OFF} {_BOLD}{title}{_OFF} {_DIM}{'─' * 20}{_OFF}\n"
+
+
+def event(it: NodeEvent, at: float) -> str:
+    """An event as a notice; empty for one that needs no words."""
+    match it:
+        case Dialing():
+            where = sanitize.line(str(it.endpoint))
+            return notice(_("connecting to {where} … /disconnect to give up", where=where), at)
+        case DialFailed():
+            text = explain_dial(it.error, it.endpoint)
+            waiting = it.conversation.waiting if it.conversation else 0
+            if waiting:
+                text += " " + n_(
+                    "{n} message waits: write another, or /connect, to try again.",
+                    "{n} messages wait: write another, or /connect, to try again.",
+                    waiting,
+                )
+            return notice(text, at, alarm=True)
+        case AlreadyUp():
+            return notice(_("{name} is connected already", name=name(it.conversation)), at)
+        case LinkUp():
+            if not it.first:
+                return ""
+            fields = {"name": name(it.conversation), "kind": kind_name(it.kind)}
+            if it.role is Role.DIALER:
+                text = _("{name} is here: {kind}, the peer cannot be verified", **fields)
+            else:
+                text = _("{name} connected to you: {kind}, the peer cannot be verified", **fields)
+            return notice(text, at)
+        case LinkEnded():
+            return _link_ended(it, at)
+        case NotShown():
+            text = n_(
+                "{n} message from {name} came too fast to be shown: /history {n} shows it",
+                "{n} messages from {name} came too fast to be shown: /history {n} shows them",
+                it.count, name=name(it.conversation),
+            )  # fmt: skip
+            return notice(text, at)
+        case HistoryFull():
+            text = _(
+                "the history of {name} is full: the oldest messages are forgotten from here on",
+                name=name(it.conversation),
+            )
+            return notice(text, at)
+        case Received() | Sent():
+            return ""
+    assert_never(it)
+
+
+def _link_ended(it: LinkEnded, at: float) -> str:
+    loud = it.ending.why in (Why.BUG, Why.VIOLATION)
+    if it.conversation is None:
+        where = sanitize.line(str(it.peer))
+        text = _("{where} was turned away: {why}", where=where, why=explain_ending(it.ending))
+        return notice(text, at, alarm=it.ending.why is Why.BUG)
+    fields = {"name": name(it.conversation), "why": explain_ending(it.ending)}
+    if it.last:
+        return notice(_("{name} is gone: {why}", **fields), at, alarm=loud)
+    if loud or it.ending.why is Why.LOST:
+        return notice(_("one of two links with {name} is gone: {why}", **fields), at, alarm=loud)
+    return ""
+
+
+def prompt(active: Conversation | None) -> Fragments:
+    """Who gets the line: ``1 bob classic ▸``."""
+    if active is None:
+        return (("ansibrightblack", f"({_('nobody')})"), ("", " ▸ "))
+    mark = _("classic") if active.online else _("offline")
+    return (
+        ("bold", f"{active.number} {name(active)}"),
+        ("ansiyellow" if active.online else "ansibrightblack", f" {mark}"),
+        ("", " ▸ "),
+    )
+
+
+def toolbar(
+    conversations: Sequence[Conversation], active: Conversation | None, language: str
+) -> Fragments:
+    """Every peer with what is unread, what of ours still waits, and the language."""
+    parts: list[tuple[str, str]] = []
+    for each in conversations:
+        text = f" {each.number} {name(each)}"
+        if each.unread:
+            text += f" +{each.unread}"
+        if not each.online:
+            text += " " + _("offline")
+        style = "bold" if each is active else "ansiyellow" if each.unread else ""
+        parts.append((style, text + " "))
+    if waiting := sum(each.waiting for each in conversations):
+        parts.append(("ansired", "  " + n_("{n} undelivered", "{n} undelivered", waiting)))
+    parts.append(("", f"  {language} "))
+    return tuple(parts)

@@ -1,0 +1,206 @@
+"""The commands themselves. A handler's docstring is its help, in English, translated when shown."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fantom_trio.nursery import LISTENER_PORTS, Conversation, Endpoint, ReachError, list_interfaces
+from fantom_trio.repl import languages, render, sanitize
+from fantom_trio.repl.commands import CommandError, Commands
+from fantom_trio.repl.explain import explain_reach
+from fantom_trio.repl.languages import _
+
+if TYPE_CHECKING:
+    from fantom_trio.repl.app import App
+
+__all__ = ["COMMANDS"]
+
+COMMANDS = Commands()
+
+_LONGEST_NAME = 32
+
+
+@COMMANDS.add
+async def connect(app: "App", address: Endpoint, name: Annotated[str, "as"] = "") -> None:
+    """dials a peer, who may get a name of your choice"""
+    if name:
+        _check_name(app, name, None)
+    app.node.connect(address, name)
+
+
+@COMMANDS.add
+async def switch(app: "App", peer: Conversation | None = None) -> None:
+    """makes a peer the one who gets your lines; without PEER, the next who has unread messages"""
+    if peer is None:
+        unread = [each for each in app.node.conversations if each.unread]
+        later = [each for each in unread if app.active and each.number > app.active.number]
+        if not unread:
+            raise CommandError(_("Nothing is unread."))
+        peer = (later or unread)[0]
+    await app.activate(peer)
+
+
+@COMMANDS.add
+async def peers(app: "App") -> None:
+    """lists the peers, the latest first"""
+    if not app.node.conversations:
+        raise CommandError(_("There is no peer yet: /connect ADDRESS finds one."))
+
+    def latest(peer: Conversation) -> float:
+        return peer.history.latest(1)[0].at if len(peer.history) else 0.0
+
+    for peer in sorted(app.node.conversations, key=latest, reverse=True):
+        await app.print(_describe(peer))
+
+
+def _describe(peer: Conversation) -> str:
+    parts = [f"{peer.number} {render.name(peer)}"]
+    if peer.endpoint is not None:
+        parts.append(sanitize.line(str(peer.endpoint)))
+    else:
+        parts.append(_("no address to answer to"))
+    if peer.links and (kind := peer.links[0].link.kind):
+        parts.append(render.kind_name(kind))
+        if peer.outgoing is None:
+            parts.append(_("it writes to you"))
+        elif peer.incoming:
+            parts.append(_("both directions"))
+        else:
+            parts.append(_("you write to it"))
+    elif peer.dialing is not None:
+        parts.append(_("connecting"))
+    else:
+        parts.append(_("offline"))
+    parts.append(_("not verified"))
+    if peer.unread:
+        parts.append(_("{n} unread", n=peer.unread))
+    if peer.waiting:
+        parts.append(_("{n} waiting", n=peer.waiting))
+    if last := peer.history.latest(1):
+        parts.append(_("last message {time}", time=render.clock(last[0].at)))
+    return " · ".join(parts)
+
+
+@COMMANDS.add
+async def lang(app: "App", language: Literal["en", "ru", "sindarin"]) -> None:
+    """changes the language, for the next run as well"""
+    languages.use(language)
+    app.refresh()
+    try:
+        languages.remember(language)
+    except OSError as error:
+        detail = sanitize.line(error.strerror or "")
+        raise CommandError(
+            _("The language is changed, but not remembered: {detail}.", detail=detail)
+        ) from None
+    await app.print(_("The language is English now."))
+
+
+@COMMANDS.add
+async def address(app: "App") -> None:
+    """shows the addresses of this machine; a star marks the one you listen on"""
+    listener = app.node.listener
+    try:
+        interfaces = list_interfaces()
+    except ReachError as error:
+        raise CommandError(explain_reach(error)) from None
+    for interface in interfaces:
+        for host in interface.addresses:
+            endpoint = Endpoint(host, app.node.own_port)
+            if endpoint.is_link_local:
+                endpoint = replace(endpoint, zone=interface.name)
+            used = listener is not None and endpoint == listener
+            if interface.is_up and (used or not endpoint.is_loopback):
+                await app.print(
+                    f"{'*' if used else ' '} {endpoint}  {sanitize.line(interface.name)}"
+                )
+    if listener is None:
+        await app.print(_("Nobody can dial you: /listen starts the listener."))
+
+
+@COMMANDS.add
+async def listen(app: "App", port: int | Literal["off"] | None = None) -> None:
+    """starts the listener, moves it to another port, or stops it"""
+    if port == "off":
+        await app.node.stop_listening()
+        await app.print(_("Nobody can dial you now; links that are up stay."))
+        return
+    if isinstance(port, int) and port not in LISTENER_PORTS:
+        raise CommandError(_("The port must be between 30000 and 65535."))
+    if app.own_address is None:
+        app.find_own_address()
+        return
+    await app.start_listener(replace(app.own_address, port=port or app.node.own_port))
+
+
+@COMMANDS.add
+async def name(app: "App", peer: Conversation, name: str) -> None:
+    """calls a peer by a name of your choice"""
+    _check_name(app, name, peer)
+    peer.name = name
+    app.refresh()
+    await app.print(
+        _("Peer {number} is called {name} from here on.", number=peer.number, name=name)
+    )
+
+
+@COMMANDS.add
+async def history(app: "App", count: int = 20) -> None:
+    """shows the last messages with the active peer, and how far yours came"""
+    peer = app.require_active()
+    await app.write(render.rule(peer))
+    if peer.history.dropped:
+        await app.print(_("The oldest messages are forgotten: {n} so far.", n=peer.history.dropped))
+    await app.write(render.messages(peer, peer.history.latest(count), states=True))
+
+
+@COMMANDS.add
+async def disconnect(app: "App", peer: Conversation | None = None) -> None:
+    """closes the links with a peer, and gives up connecting; the messages stay"""
+    peer = peer or app.require_active()
+    if not app.node.disconnect(peer):
+        raise CommandError(_("{name} is not connected.", name=render.name(peer)))
+
+
+@COMMANDS.add
+async def close(app: "App", peer: Conversation | None = None) -> None:
+    """closes the links with a peer, and forgets all messages"""
+    peer = peer or app.require_active()
+    label = render.name(peer)
+    app.node.close(peer)
+    app.forget(peer)
+    await app.print(_("The conversation with {name} is closed and forgotten.", name=label))
+
+
+@COMMANDS.add
+async def help_(app: "App", command: str = "") -> None:
+    """shows what each command does"""
+    if command:
+        found = COMMANDS.find(command)
+        await app.print(f"{found.usage}\n{_(found.summary)}")
+        return
+    width = max(len(each.usage) for each in COMMANDS)
+    rows = [f"{each.usage:<{width}}  {_(each.summary)}" for each in COMMANDS]
+    rows.append("")
+    rows.append(_("Enter sends; Alt-Enter breaks the line; // begins a message with a slash."))
+    rows.append(_("Tab completes; Ctrl-R searches; Ctrl-C clears the line; Ctrl-D leaves."))
+    rows.append(_("Alt-1 to Alt-9 switch to a peer; Alt-A goes to the next unread one."))
+    await app.write("\n".join(rows) + "\n")
+
+
+@COMMANDS.add
+async def quit_(app: "App") -> None:
+    """ends every link, wipes the keys and leaves"""
+    app.stop()
+
+
+def _check_name(app: "App", name: str, peer: Conversation | None) -> None:
+    """A name is short, can be told from a number, an address and a command, and is not taken."""
+    if not name.isprintable() or sanitize.line(name) != name or len(name) > _LONGEST_NAME:
+        raise CommandError(_("A name is at most {n} characters that can be seen.", n=_LONGEST_NAME))
+    if name.isdecimal() or name[0] in "/[" or ":" in name:
+        raise CommandError(_("“{name}” could be taken for a number or an address.", name=name))
+    for other in app.node.conversations:
+        if other is not peer and other.name == name:
+            raise CommandError(
+                _("Peer {number} is called {name} already.", number=other.number, name=name)
+            )

@@ -1,0 +1,242 @@
+"""The terminal as the rest of the REPL sees it, and the choice between the two there are.
+
+``ScreenTerminal`` (screen.py) keeps a prompt with a toolbar at the foot of a real terminal;
+``PlainTerminal`` (plain.py) serves ``TERM=dumb``, pipes and files. Both are a ``Terminal``.
+"""
+
+import math
+import os
+import re
+import select
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+import trio
+
+__all__ = ["Fragments", "Line", "Suggestion", "Terminal", "View", "is_screen", "open_terminal"]
+
+Fragments = tuple[tuple[str, str], ...]
+"""Pairs of a prompt_toolkit style, such as ``"bold ansigreen"``, and a text."""
+
+LAST_WORDS = 1.0  # seconds that the end waits for a terminal that does not read
+WRITE_SIZE = 4096  # a pipe that can be written to takes this much without blocking
+
+_STYLE = re.compile("\x1b\\[[0-9;:]*m")
+_CONTROL = re.compile("\x1b(?!\\[[0-9;:]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What stands around the input line, and what it means.
+
+    ``toolbar`` is one line, cut to the width; ``context`` comes back with a line.
+    """
+
+    prompt: Fragments = ()
+    toolbar: Fragments = ()
+    context: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a person sent with Enter, or a shortcut for them.
+
+    ``context`` is that of the view that was on the screen, never of a newer one. Line breaks in
+    ``text`` are line feeds.
+    """
+
+    text: str
+    context: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """One way to go on: ``text`` takes the place of the last ``replaces`` characters."""
+
+    text: str
+    replaces: int = 0
+    help: str = ""
+
+
+class Terminal(ABC):
+    """Lines in, text out. ``run`` does the work; the rest may be called before, during and after.
+
+    Cancelling ``run`` restores the terminal; what was written and not yet shown is shown then.
+    """
+
+    @abstractmethod
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled or the input ends. However it ends, the terminal is as before."""
+
+    @abstractmethod
+    async def read_line(self) -> Line:
+        """The next line; empty ones are none. Raises ``trio.EndOfChannel`` at the end of input.
+
+        A cancelled call takes no line.
+        """
+
+    @abstractmethod
+    async def read_secret(self, prompt: str) -> str | None:
+        """A word asked for without showing it; None: declined. The half-typed line stays.
+
+        Raises ``trio.EndOfChannel`` at the end of input. Cancelled, the question goes away.
+        """
+
+    @abstractmethod
+    async def write(self, text: str) -> None:
+        """Whole lines, above the prompt; a missing line feed at the end is added.
+
+        ``text`` is sanitised already and styled with SGR sequences only. Waits while too much is
+        still to be shown. Once ``run`` has ended it goes out at once, even when cancelled.
+        """
+
+    @abstractmethod
+    def show(self, view: View) -> None:
+        """Draw another prompt and toolbar; the half-typed line stays."""
+
+    @property
+    def line_is_empty(self) -> bool:
+        """Nobody is typing, as far as can be known here."""
+        return True
+
+    def give_back(self, text: str) -> None:  # noqa: B027 (what has no screen need not care)
+        """A line could not be used: put it back to be edited, unless another is being typed."""
+
+    def resized(self) -> None:  # noqa: B027
+        """Draw anew, for SIGWINCH; without it a new size is seen within a second."""
+
+    def bell(self) -> None:  # noqa: B027
+        """Ring."""
+
+    def clear(self) -> None:  # noqa: B027
+        """Wipe the screen and what was scrolled off it, and what is not shown yet."""
+
+    def copy(self, text: str) -> bool:
+        """Hand ``text`` to the terminal's clipboard (OSC 52); False where there is none."""
+        return False
+
+
+def is_screen(stdin: TextIO | None, stdout: TextIO | None) -> bool:
+    """Both ends are a terminal that can move its cursor."""
+    return _is_capable() and all(
+        stream is not None and not stream.closed and stream.isatty() for stream in (stdin, stdout)
+    )
+
+
+def open_terminal(
+    *,
+    completer: Callable[[str], Sequence[Suggestion]] = lambda before: (),
+    shortcuts: Mapping[str, str] | None = None,
+    stdin: TextIO | None = None,
+    stdout: TextIO | None = None,
+) -> Terminal:
+    """The terminal that fits standard input and output.
+
+    ``completer`` gets the text before the cursor and is called from another thread: it reads
+    immutable snapshots only, and quickly. ``shortcuts`` maps keys, such as ``"alt-1"`` or
+    ``"f1"``, to the line they send.
+    """
+    stdin, stdout = stdin or sys.stdin, stdout or sys.stdout
+    # Imported here: a pipe need not wait for prompt_toolkit, a tenth of a second.
+    if stdin is not None and stdout is not None and is_screen(stdin, stdout):
+        from .screen import ScreenTerminal
+
+        return ScreenTerminal(
+            completer=completer, shortcuts=shortcuts or {}, stdin=stdin, stdout=stdout
+        )
+    from .plain import PlainTerminal
+
+    return PlainTerminal(stdin=stdin, stdout=stdout)
+
+
+def finished(text: str, *, styled: bool) -> str:
+    """``text`` with a line feed at its end, and without its styles where they are not wanted.
+
+    The last guard: any control character but line feed, tab and SGR becomes U+FFFD.
+    """
+    if not styled:
+        text = _STYLE.sub("", text)
+    text = _CONTROL.sub("\ufffd", text)
+    return text if text.endswith("\n") else text + "\n"
+
+
+def has_style(stdout: TextIO | None) -> bool:
+    """Styles are wanted: by a terminal, unless NO_COLOR is set (https://no-color.org)."""
+    no_color = bool(os.environ.get("NO_COLOR"))
+    return not no_color and _is_capable() and stdout is not None and stdout.isatty()
+
+
+def _is_capable() -> bool:
+    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+class Outlet:
+    """Standard output, written to in a way that can be given up.
+
+    A terminal need not read: a stopped ssh, tmux in copy mode. A blocking write would then hold its
+    thread for good. So a terminal is opened a second time, non-blocking: that flag belongs to the
+    open file, which we share with the shell. Where that fails (a terminal of another user) writes
+    block, and a terminal that does not read delays the end.
+    """
+
+    def __init__(self, stdout: TextIO | None) -> None:
+        self.lost = stdout is None
+        self._encoding = (stdout and stdout.encoding) or "utf-8"
+        self._fd = -1
+        self._owned = False
+        self._give_up_at = math.inf
+        if stdout is None:
+            return
+        stdout.flush()  # what others printed comes first
+        self._fd = stdout.fileno()
+        if stdout.isatty():
+            try:
+                flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK
+                self._fd, self._owned = os.open(os.ttyname(self._fd), flags), True
+            except OSError:
+                pass
+
+    def __del__(self) -> None:
+        if self._owned:
+            os.close(self._fd)
+
+    def give_up_in(self, seconds: float) -> None:
+        """From now on no write waits past that, in whatever thread; callable from any."""
+        self._give_up_at = min(self._give_up_at, time.monotonic() + seconds)
+
+    def write(self, text: str, patience: float = math.inf) -> None:
+        """Blocks until all is written, or dropped: given up, or the reader is gone (``lost``)."""
+        data = memoryview(text.encode(self._encoding, "replace"))
+        until = time.monotonic() + patience
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        while data and not self.lost:
+            left = min(until, self._give_up_at) - time.monotonic()
+            # Short waits: giving up may be decided meanwhile.
+            if poll.poll(max(0, min(left, 0.1)) * 1000):
+                data = data[self._put(data) :]
+            elif left <= 0:
+                return
+
+    async def send(self, text: str) -> None:
+        """The same, waiting as a task. Cancelled, part of the text may have gone out."""
+        data = memoryview(text.encode(self._encoding, "replace"))
+        while data and not self.lost:
+            try:
+                await trio.lowlevel.wait_writable(self._fd)
+            except PermissionError:  # a regular file: epoll has no use for it, it never blocks
+                await trio.lowlevel.checkpoint()
+            data = data[self._put(data) :]
+
+    def _put(self, data: memoryview) -> int:
+        try:
+            return os.write(self._fd, data[:WRITE_SIZE])
+        except BlockingIOError:
+            return 0
+        except OSError:  # EPIPE, EIO: nobody reads any more
+            self.lost = True
+            return len(data)

@@ -1,5 +1,6 @@
 """A connection cancelled inside every one of its awaits, and what is left of it."""
 
+import itertools
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -27,6 +28,8 @@ class CancelAfter(trio.abc.Instrument):
     def __init__(self, node: Node, made: list[Connection], step: int) -> None:
         self.left = step
         self.where = ""
+        self.hit: list[Connection] = []
+        self.struck = trio.Event()
         self._node = node
         self._made = made
         self._token = trio.lowlevel.current_trio_token()
@@ -39,22 +42,23 @@ class CancelAfter(trio.abc.Instrument):
                 self._token.run_sync_soon(self._cancel)
 
     def _cancel(self) -> None:
-        for connection in self._made:
+        self.hit = list(self._made)
+        for connection in self.hit:
             connection.scope.cancel()
         for conversation in self._node.conversations:
             if conversation.dialing is not None:
                 conversation.dialing.cancel()
+        self.struck.set()
 
 
 def _innermost(task: trio.lowlevel.Task) -> str:
-    """The function of ours that awaits, and what it awaits: for the list of what was covered."""
-    names = [frame.f_code.co_name for frame, _ in task.iter_await_frames()]
+    """Which await it is: the last two functions of ours, the outer one first."""
     ours = [
-        getattr(frame.f_code, "co_qualname", frame.f_code.co_name)
+        frame.f_code.co_qualname
         for frame, _ in task.iter_await_frames()
         if "fantom_trio" in frame.f_code.co_filename
     ]
-    return f"{ours[-1] if ours else '?'} › {names[-1] if names else '?'}"
+    return " › ".join(ours[-2:])
 
 
 async def incoming(node: Node) -> None:
@@ -93,6 +97,29 @@ async def dial_back(node: Node) -> None:
         await next_event(node, Sent)
 
 
+AWAITS = {
+    "incoming": {
+        "Connection.handshake › Connection.receive",  # handshake read
+        "Connection.handshake › Connection.send",  # ACK write
+        "Node._read › Connection.receive",  # frame read
+        "Node._read › Node._take",  # to the screen
+    },
+    "outgoing": {
+        "_dial_once › _open_stream",  # dial
+        "Connection.handshake › Connection.send",
+        "Connection.handshake › Connection.receive",
+        "Node._watch › Connection.receive",
+        "Node._write › Conversation.next_batch",
+        "Node._write › Connection.send",  # frame write
+    },
+    "dial_back": {
+        "Node._read › Connection.receive",
+        "_dial_once › _open_stream",  # dial back
+        "Node._write › Connection.send",
+    },
+}
+
+
 @pytest.mark.parametrize("scenario", [incoming, outgoing, dial_back])
 async def test_cancelled_in_any_await_the_keys_are_wiped_and_the_node_lives(
     scenario: Callable[[Node], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
@@ -105,8 +132,12 @@ async def test_cancelled_in_any_await_the_keys_are_wiped_and_the_node_lives(
         made.append(self)
 
     monkeypatch.setattr(Connection, "__init__", remembered)
-    covered = set()
-    for step in range(1, 200):
+    covered: set[str] = set()
+    rounds = 0
+    steps = itertools.count(1)
+    # A socket that is ready at once is not waited for: go round until every await was met.
+    while not (rounds and covered >= AWAITS[scenario.__name__]):
+        step = next(steps)
         made.clear()
         before = slots_in_use()
         async with listening_node() as node:
@@ -114,24 +145,19 @@ async def test_cancelled_in_any_await_the_keys_are_wiped_and_the_node_lives(
             with trio.fail_after(PATIENCE):
                 finished = await _until_cancelled(scenario, node, instrument)
                 await trio.testing.wait_all_tasks_blocked(0.002)
-                assert slots_in_use() == before or finished
-                for connection in made:
-                    if not finished:
-                        assert connection._stream.socket.fileno() == -1
-                        assert repr(connection.link).endswith("wiped>")
+                for connection in instrument.hit:
+                    assert connection._stream.socket.fileno() == -1
+                    assert repr(connection.link).endswith("wiped>")
+                # A link that was dialed after the blow is alive, and no other.
+                alive = [c for c in made if c._stream.socket.fileno() != -1]
+                assert slots_in_use() - before == len(alive) <= len(made) - len(instrument.hit)
                 await _node_lives(node)
         assert slots_in_use() == before
-        if finished:
-            break
         covered.add(instrument.where)
-    assert finished
-    expected = {
-        incoming: {"Connection.receive › wait_task_rescheduled", "Connection.send › "},
-        outgoing: {"_open_stream › ", "Connection.receive › ", "Connection.send › "},
-        dial_back: {"_open_stream › ", "Connection.receive › ", "Connection.send › "},
-    }[scenario]
-    for awaited in expected:
-        assert any(where.startswith(awaited) for where in covered), (awaited, covered)
+        if finished:
+            rounds += 1
+            assert rounds < 50, AWAITS[scenario.__name__] - covered
+            steps = itertools.count(1)
 
 
 async def _until_cancelled(
@@ -141,27 +167,27 @@ async def _until_cancelled(
 
     A cancelled link makes the scenario's own waits end in errors or never: both are as well.
     """
+    finished = False
     trio.lowlevel.add_instrument(instrument)
     try:
         async with trio.open_nursery() as nursery:
 
             async def watch() -> None:
-                while instrument.left > 0:
-                    await trio.sleep(0.001)
+                await instrument.struck.wait()
                 await trio.testing.wait_all_tasks_blocked(0.002)
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)
             try:
                 await scenario(node)
-            except (trio.BrokenResourceError, trio.EndOfChannel, AssertionError, OSError):
+                finished = instrument.left > 0
+            except (trio.BrokenResourceError, AssertionError, OSError):
                 if instrument.left > 0:
                     raise
-            finished = instrument.left > 0
             nursery.cancel_scope.cancel()
     finally:
         trio.lowlevel.remove_instrument(instrument)
-    return finished and not nursery.cancel_scope.cancelled_caught
+    return finished
 
 
 async def _node_lives(node: Node) -> None:

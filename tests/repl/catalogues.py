@@ -4,6 +4,7 @@
 longer said, and compiles. What is left to translate is listed.
 """
 
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 
@@ -44,22 +45,33 @@ def load(language: str) -> Catalog:
         return read_po(file, charset="utf-8")
 
 
-def compiled(catalogue: Catalog) -> bytes:
-    """The ``.mo`` file of a catalogue."""
+class _Bare(Catalog):
+    """Without dates and versions, so that the same texts make the same bytes."""
+
+    plurals = ""
+    mime_headers = property(
+        lambda self: [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Plural-Forms", self.plurals),
+        ]
+    )
+
+
+def compiled(language: str) -> bytes:
+    """The ``.mo`` file of a catalogue, as its ``.po`` file stands."""
+    bare = _Bare(charset="utf-8")
+    bare.plurals = PLURALS[language]
+    for message in load(language):
+        if message.id:
+            bare.add(message.id, message.string)
     out = BytesIO()
-    write_mo(out, catalogue)
+    write_mo(out, bare)
     return out.getvalue()
 
 
-def texts(catalogue: Catalog) -> dict[str | tuple[str, ...], str | tuple[str, ...]]:
-    """Each text and its translation, or translations where it has a plural."""
-    return {
-        tuple(m.id) if isinstance(m.id, (list, tuple)) else m.id: tuple(m.string)
-        if isinstance(m.string, (list, tuple))
-        else m.string
-        for m in catalogue
-        if m.id
-    }
+def texts(catalogue: Catalog) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Each text and its translation; both have several forms where there is a plural."""
+    return {_forms(m.id): _forms(m.string) for m in catalogue if m.id}
 
 
 def main() -> None:
@@ -77,18 +89,20 @@ def main() -> None:
         ]  # fmt: skip
         for message in source():
             if message.id:
-                key = tuple(message.id) if isinstance(message.id, (list, tuple)) else message.id
-                new.add(message.id, old.get(key, ""), locations=message.locations)
+                forms = old.get(_forms(message.id), ("",))
+                translation = forms if message.pluralizable else forms[0]
+                new.add(message.id, translation, locations=message.locations)
         out = BytesIO()
         write_po(out, new, width=100, omit_header=True, include_lineno=False)
         file.write_bytes("\n".join(lines).encode() + b"\n" + out.getvalue().lstrip(b"\n"))
-        file.with_suffix(".mo").write_bytes(compiled(load(language)))
-        missing = [key for key in said if not all(_forms(texts(load(language))[key]))]
+        file.with_suffix(".mo").write_bytes(compiled(language))
+        translated = texts(load(language))
+        missing = [text for text in said if not all(translated[text])]
         print(f"{language}: {len(said)} texts, {len(missing)} to translate")
 
 
-def _forms(translation: str | tuple[str, ...]) -> tuple[str, ...]:
-    return translation if isinstance(translation, tuple) else (translation,)
+def _forms(text: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else tuple(text or ("",))
 
 
 if __name__ == "__main__":

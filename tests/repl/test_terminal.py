@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-import pexpect
-import pyte
 import pytest
 import trio
 
@@ -23,16 +21,13 @@ from fantom_trio.repl import terminal as terminal_module
 from fantom_trio.repl.plain import PlainTerminal
 from fantom_trio.repl.screen import ScreenTerminal
 from fantom_trio.repl.terminal import Line, Terminal, View, open_terminal
+from tests.person import CTRL_C, CTRL_D, CTRL_R, DOWN, PATIENCE, ROOT, UP, Person
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "tests.repl.terminal_program"]
-ROOT = Path(__file__).parents[2]
-PATIENCE = 10.0
-CTRL_C, CTRL_D, CTRL_R, UP, DOWN = "\x03", "\x04", "\x12", "\x1b[A", "\x1b[B"
-SHELL = "sh", "-c", 'stty -a >before; "$@"; echo "[exit $?]"; stty -a >after', "sh"
 
 
-class Person:
-    """Sits at a terminal: types, looks, and waits for what should come."""
+class Typist(Person):
+    """At the terminal of ``terminal_program``, whose prompt is ``start>``."""
 
     def __init__(
         self,
@@ -43,36 +38,12 @@ class Person:
         answers: bool = True,
         term: str = "xterm",
     ) -> None:
-        self.home = home
-        self.screen = pyte.Screen(columns, rows)
-        if answers:
-            # Cursor reports, for whoever asks.
-            self.screen.write_process_input = self.type  # type: ignore[method-assign,assignment]
-        self.stream = pyte.ByteStream(self.screen)
-        self.seen = b""
-        environment = os.environ | {
-            "TERM": term,
-            "HOME": str(home),
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        environment.pop("NO_COLOR", None)
-        self.child: pexpect.spawn[bytes] = pexpect.spawn(
-            SHELL[0],
-            [*SHELL[1:], *PROGRAM],
-            cwd=str(home),
-            env=environment,
-            dimensions=(rows, columns),
-            echo=True,
-        )
-        self.child.delaybeforesend = None
+        super().__init__(
+            home, PROGRAM, rows=rows, columns=columns, answers=answers, term=term
+        )  # fmt: skip
         self.until(" up")
         self.until("start>")
         self.pid = int(re.findall(r"pid (\d+) up", self.text)[-1])
-
-    @property
-    def text(self) -> str:
-        return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
 
     @property
     def prompt(self) -> str:
@@ -81,43 +52,8 @@ class Person:
         start = max(number for number, line in enumerate(lines) if re.match(r"\w+>", line))
         return "\n".join(lines[start:])
 
-    def type(self, text: str) -> None:
-        self.child.send(text)
-
-    def paste(self, text: str) -> None:
-        self.type(f"\x1b[200~{text}\x1b[201~")
-
-    def look(self) -> bool:
-        """Read what came; False at the end."""
-        try:
-            data = self.child.read_nonblocking(65536, timeout=0.02)
-        except pexpect.TIMEOUT:
-            return True
-        except pexpect.EOF:
-            return False
-        self.seen += data
-        self.stream.feed(data)
-        return True
-
-    def until(self, wanted: str | Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not (wanted in self.text if isinstance(wanted, str) else wanted()):
-            going_on = self.look()
-            assert going_on or (isinstance(wanted, str) and wanted in self.text), self.text
-            assert time.monotonic() < deadline, f"no {wanted!r} on\n{self.text}"
-
     def leave(self, *, code: int = 0) -> None:
-        """The program ends; the terminal is as it was."""
-        self.until(f"[exit {code}]")
-        while self.look():
-            pass
-        self.child.close()
-        before, after = ((self.home / name).read_text() for name in ("before", "after"))
-        assert re.sub("(rows|columns) .*?;", "", after) == re.sub("(rows|columns) .*?;", "", before)
-        assert "-isig" not in before
-        assert pyte.modes.DECTCEM in self.screen.mode
-        assert self.seen.rfind(b"\x1b[?2004l") > self.seen.rfind(b"\x1b[?2004h")
-        assert b"\x1b[6n" not in self.seen  # no cursor report is asked for, none comes late
+        super().leave(code=code)
         assert "start>" not in self.text
         assert "toolbar" not in self.text
 
@@ -128,13 +64,13 @@ class Person:
 
 
 @pytest.fixture
-def person(tmp_path: Path) -> Iterator[Person]:
-    someone = Person(tmp_path)
+def person(tmp_path: Path) -> Iterator[Typist]:
+    someone = Typist(tmp_path)
     yield someone
-    someone.child.close(force=True)
+    someone.close()
 
 
-def test_enter_sends_the_line_and_an_empty_one_is_none(person: Person) -> None:
+def test_enter_sends_the_line_and_an_empty_one_is_none(person: Typist) -> None:
     person.type("\r  \rhello, мир\r\r/view other\r")
     person.until("#2 start: /view other +0")
     assert "#1 start: hello, мир +0" in person.text
@@ -144,7 +80,7 @@ def test_enter_sends_the_line_and_an_empty_one_is_none(person: Person) -> None:
     person.quit()
 
 
-def test_alt_enter_breaks_the_line(person: Person) -> None:
+def test_alt_enter_breaks_the_line(person: Typist) -> None:
     person.type("one\x1b\rtwo")
     person.until("start> one\n       two")
     person.type("\r")
@@ -153,7 +89,7 @@ def test_alt_enter_breaks_the_line(person: Person) -> None:
 
 
 @pytest.mark.parametrize("line_break", ["\r\n", "\r", "\n"])
-def test_a_pasted_block_is_one_line_and_waits_for_enter(person: Person, line_break: str) -> None:
+def test_a_pasted_block_is_one_line_and_waits_for_enter(person: Typist, line_break: str) -> None:
     person.paste(line_break.join(f"pasted {number}" for number in range(200)))
     person.until("pasted 199")
     assert len(person.prompt.split("\n")) <= 12  # the input line does not take the screen
@@ -165,7 +101,7 @@ def test_a_pasted_block_is_one_line_and_waits_for_enter(person: Person, line_bre
     person.quit()
 
 
-def test_ctrl_c_clears_the_line_and_never_ends_the_program(person: Person) -> None:
+def test_ctrl_c_clears_the_line_and_never_ends_the_program(person: Typist) -> None:
     person.type("half a line")
     person.until("start> half a line")
     person.type(CTRL_C)
@@ -182,7 +118,7 @@ def test_ctrl_c_clears_the_line_and_never_ends_the_program(person: Person) -> No
     person.leave()
 
 
-def test_ctrl_d_ends_on_an_empty_line_only(person: Person) -> None:
+def test_ctrl_d_ends_on_an_empty_line_only(person: Typist) -> None:
     person.type("abc\x01" + CTRL_D)
     person.until("start> bc")
     person.type(CTRL_D + CTRL_D + CTRL_D)
@@ -191,7 +127,7 @@ def test_ctrl_d_ends_on_an_empty_line_only(person: Person) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_with_the_terminal_restored(person: Person, number: signal.Signals) -> None:
+def test_a_signal_ends_with_the_terminal_restored(person: Typist, number: signal.Signals) -> None:
     person.type("half")
     person.until("start> half")
     os.kill(person.pid, number)
@@ -200,7 +136,7 @@ def test_a_signal_ends_with_the_terminal_restored(person: Person, number: signal
     person.leave()
 
 
-def test_an_exception_in_a_task_comes_out_with_the_terminal_restored(person: Person) -> None:
+def test_an_exception_in_a_task_comes_out_with_the_terminal_restored(person: Typist) -> None:
     person.type("/fail\r")
     person.leave(code=1)
     assert "ZeroDivisionError: in a task" in person.text
@@ -209,14 +145,14 @@ def test_an_exception_in_a_task_comes_out_with_the_terminal_restored(person: Per
 @pytest.mark.parametrize(
     ("typed", "error"), [("boom\t", "in the completer"), ("/broken\r", "Wrong color format")]
 )
-def test_a_bug_behind_the_prompt_is_loud(person: Person, typed: str, error: str) -> None:
+def test_a_bug_behind_the_prompt_is_loud(person: Typist, typed: str, error: str) -> None:
     person.type(typed)
     person.leave(code=1)
     assert error in person.text
     assert "Press ENTER" not in person.text
 
 
-def test_a_half_typed_line_survives_prints_and_other_views(person: Person) -> None:
+def test_a_half_typed_line_survives_prints_and_other_views(person: Typist) -> None:
     person.type("/views\r/flood 2000\rhalf a line")
     person.until("last> half a line")
     person.until("flood ends")
@@ -231,7 +167,7 @@ def test_a_half_typed_line_survives_prints_and_other_views(person: Person) -> No
 
 
 def test_the_prompt_fits_in_forty_columns(tmp_path: Path) -> None:
-    person = Person(tmp_path, rows=10, columns=40)
+    person = Typist(tmp_path, rows=10, columns=40)
     person.type("/view " + "long" * 6 + "\r")
     person.until("longlong>")
     person.type("words " * 5 + "words")
@@ -242,7 +178,7 @@ def test_the_prompt_fits_in_forty_columns(tmp_path: Path) -> None:
     person.quit()
 
 
-def test_a_new_size_is_drawn_at_once(person: Person) -> None:
+def test_a_new_size_is_drawn_at_once(person: Typist) -> None:
     person.type("half a line")
     person.until("start> half a line")
     person.screen.resize(20, 50)
@@ -258,7 +194,7 @@ def test_a_new_size_is_drawn_at_once(person: Person) -> None:
     person.leave()
 
 
-def test_up_goes_through_this_runs_lines_and_ctrl_r_searches_them(person: Person) -> None:
+def test_up_goes_through_this_runs_lines_and_ctrl_r_searches_them(person: Typist) -> None:
     person.type("first\r")
     person.until("#1")
     person.paste("second\nof two")
@@ -280,7 +216,7 @@ def test_up_goes_through_this_runs_lines_and_ctrl_r_searches_them(person: Person
     person.quit()
 
 
-def test_tab_completes_a_single_line(person: Person) -> None:
+def test_tab_completes_a_single_line(person: Typist) -> None:
     person.type("/fl\t")
     person.until("start> /flood")
     person.type(CTRL_C + "/vi\t")
@@ -295,7 +231,7 @@ def test_tab_completes_a_single_line(person: Person) -> None:
     person.quit()
 
 
-def test_a_shortcut_sends_its_line_beside_the_half_typed_one(person: Person) -> None:
+def test_a_shortcut_sends_its_line_beside_the_half_typed_one(person: Typist) -> None:
     person.type("half \x1b7a line")
     person.until("#1 start: /view 7 +0")
     person.until("7> half a line")
@@ -304,7 +240,7 @@ def test_a_shortcut_sends_its_line_beside_the_half_typed_one(person: Person) -> 
     person.quit()
 
 
-def test_a_secret_is_not_shown_and_gives_the_line_back(person: Person) -> None:
+def test_a_secret_is_not_shown_and_gives_the_line_back(person: Typist) -> None:
     person.type("/secret\r")
     person.until("word?")
     person.type("sesame")
@@ -322,7 +258,7 @@ def test_a_secret_is_not_shown_and_gives_the_line_back(person: Person) -> None:
     person.quit()
 
 
-def test_odd_keys_do_nothing(person: Person) -> None:
+def test_odd_keys_do_nothing(person: Typist) -> None:
     person.type("a\x1a\x0f\x1b#\x18\x05\x1cb\r")  # Ctrl-Z, Ctrl-O, Alt-#, Ctrl-X Ctrl-E, Ctrl-\
     person.until("#1 start: ab +0")
     person.type("\x1b[200~turned \u202eround\x1b[201~\x0c")
@@ -333,7 +269,7 @@ def test_odd_keys_do_nothing(person: Person) -> None:
     person.quit()
 
 
-def test_clear_and_copy_reach_the_terminal(person: Person) -> None:
+def test_clear_and_copy_reach_the_terminal(person: Typist) -> None:
     person.type("/copy [::1]:31488\r")
     person.until(lambda: b"\a\a" in person.seen)
     person.type("/clear\r")
@@ -344,7 +280,7 @@ def test_clear_and_copy_reach_the_terminal(person: Person) -> None:
 
 
 def test_a_terminal_that_never_answers_costs_nothing(tmp_path: Path) -> None:
-    person = Person(tmp_path, answers=False)
+    person = Typist(tmp_path, answers=False)
     person.type("hello\r")
     person.until("#1 start: hello +0")
     start = time.monotonic()
@@ -353,7 +289,7 @@ def test_a_terminal_that_never_answers_costs_nothing(tmp_path: Path) -> None:
     assert b"CPR" not in person.seen
 
 
-def test_a_terminal_that_does_not_read_ends_in_bounded_time(person: Person) -> None:
+def test_a_terminal_that_does_not_read_ends_in_bounded_time(person: Typist) -> None:
     person.type("/flood 0\r")
     person.until("flood 9")
     time.sleep(1)  # nobody reads: the terminal fills up, then the queue
@@ -368,7 +304,7 @@ def test_a_terminal_that_does_not_read_ends_in_bounded_time(person: Person) -> N
     assert (person.home / "after").read_text() == (person.home / "before").read_text()
 
 
-def test_a_terminal_that_goes_away_ends_the_program(person: Person) -> None:
+def test_a_terminal_that_goes_away_ends_the_program(person: Typist) -> None:
     signal_ignored = person.pid
     person.child.close(force=False)
     deadline = time.monotonic() + PATIENCE
@@ -377,7 +313,7 @@ def test_a_terminal_that_goes_away_ends_the_program(person: Person) -> None:
         time.sleep(0.01)
 
 
-def test_nothing_is_written_to_files(person: Person) -> None:
+def test_nothing_is_written_to_files(person: Typist) -> None:
     person.type("a line\r/secret\r")
     person.until("word?")
     person.type("word\r")
@@ -392,7 +328,7 @@ def test_nothing_is_written_to_files(person: Person) -> None:
 
 
 def test_a_dumb_terminal_gets_plain_lines(tmp_path: Path) -> None:
-    person = Person(tmp_path, term="dumb")
+    person = Typist(tmp_path, term="dumb")
     person.type("hello\n")
     person.until("#1 start: hello +0")
     person.type("/view other\n")

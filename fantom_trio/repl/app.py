@@ -176,8 +176,7 @@ class App:
             case LinkEnded(conversation=None):
                 await self._show_stranger(event)
                 return
-        if text := render.event(event, time.time()):
-            await self.write(text)
+        await self.write(render.event(event, time.time()), render.NOTICE_INDENT)
 
     async def _show_received(self, peer: Conversation, messages: Sequence[Message]) -> None:
         if peer not in self.node.conversations:  # closed a moment ago
@@ -205,7 +204,7 @@ class App:
                 time.time(),
             )
         self._told_strangers, self._untold_strangers = now, 0
-        await self.write(text)
+        await self.write(text, render.NOTICE_INDENT)
 
     # Whose turn it is: only the user changes it, but for the very first peer.
 
@@ -302,15 +301,18 @@ class App:
                 " ends, the keys and every message are gone.",
                 version=__version__,
             )
-            + "\n"
+            + "\n",
+            indent=0,
         )
 
     async def print(self, text: str, *, alarm: bool = False) -> None:
         """A notice of our own."""
-        await self.write(render.notice(text, time.time(), alarm=alarm))
+        await self.write(render.notice(text, time.time(), alarm=alarm), render.NOTICE_INDENT)
 
-    async def write(self, text: str) -> None:
-        """Styled, sanitised lines."""
+    async def write(self, text: str, indent: int | None = None) -> None:
+        """Styled, sanitised lines; with ``indent`` they are folded to the width of the screen."""
+        if text and indent is not None:
+            text = render.fold(text, self.terminal.columns, indent)
         if text:
             await self.terminal.write(text)
 

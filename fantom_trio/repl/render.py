@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from wcwidth import wcswidth
+from wcwidth import wcswidth, wrap
 
 from fantom_trio.nursery import (
     AlreadyUp,
@@ -32,9 +32,33 @@ from fantom_trio.repl.explain import explain_dial, explain_ending
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.terminal import Fragments
 
-__all__ = ["event", "kind_name", "message", "messages", "notice", "prompt", "rule", "toolbar"]
+__all__ = [
+    "NOTICE_INDENT",
+    "event",
+    "fold",
+    "kind_name",
+    "message",
+    "messages",
+    "notice",
+    "prompt",
+    "rule",
+    "toolbar",
+]
+
+#: Where the text of a notice begins: after "12:04 · ".
+NOTICE_INDENT = 8
 
 _DIM, _BOLD, _CYAN, _YELLOW, _RED, _OFF = (f"\x1b[{n}m" for n in ("2", "1", "36", "33", "31", "0"))
+
+
+def fold(text: str, columns: int | None, indent: int = 0) -> str:
+    """Each line at most ``columns`` wide, broken between words, ``indent`` from the second on."""
+    if columns is None or columns <= indent + 10:
+        return text
+    lines: list[str] = []
+    for line in text.rstrip("\n").split("\n"):
+        lines += wrap(line, columns, subsequent_indent=" " * indent) or [""]
+    return "\n".join(lines) + "\n"
 
 
 def clock(at: float) -> str:
@@ -91,7 +115,7 @@ def notice(text: str, at: float, *, alarm: bool = False) -> str:
     lines = text.split("\n")
     return (
         f"{_DIM}{clock(at)} ·{_OFF} {colour}"
-        + f"{_OFF}\n        {colour}".join(lines)
+        + f"{_OFF}\n{' ' * NOTICE_INDENT}{colour}".join(lines)
         + f"{_OFF}\n"
     )
 

@@ -12,6 +12,7 @@ a second, and with it what it had still to say.
 import asyncio
 import base64
 import math
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -129,6 +130,10 @@ class ScreenTerminal(Terminal):
         with self._lock:
             self._view = view
             self._wake()
+
+    @property
+    def columns(self) -> int | None:
+        return shutil.get_terminal_size().columns
 
     @property
     def line_is_empty(self) -> bool:

@@ -180,11 +180,12 @@ async def help_(app: "App", command: str = "") -> None:
         return
     width = max(len(each.usage) for each in COMMANDS)
     rows = [f"{each.usage:<{width}}  {_(each.summary)}" for each in COMMANDS]
-    rows.append("")
+    await app.write("\n".join(rows) + "\n", width + 2)
+    rows = [""]
     rows.append(_("Enter sends; Alt-Enter breaks the line; // begins a message with a slash."))
     rows.append(_("Tab completes; Ctrl-R searches; Ctrl-C clears the line; Ctrl-D leaves."))
     rows.append(_("Alt-1 to Alt-9 switch to a peer; Alt-A goes to the next unread one."))
-    await app.write("\n".join(rows) + "\n")
+    await app.write("\n".join(rows) + "\n", 0)
 
 
 @COMMANDS.add

@@ -99,6 +99,11 @@ class Terminal(ABC):
         """Draw another prompt and toolbar; the half-typed line stays."""
 
     @property
+    def columns(self) -> int | None:
+        """How wide the screen is; None: what is written is not for a screen."""
+        return None
+
+    @property
     def line_is_empty(self) -> bool:
         """Nobody is typing, as far as can be known here."""
         return True

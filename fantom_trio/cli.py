@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """A wrong call is one sentence, as every other failure is."""
-        self.exit(Exit.USAGE, f"fantom-trio: {message}. {_('--help shows what there is.')}\n")
+        hint = _("--help shows what there is.")
+        self.exit(Exit.USAGE, f"fantom-trio: {message}. {hint}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fantom-trio {__version__}")
     own = parser.add_mutually_exclusive_group()
-    own.add_argument("--local", action="store_true", help=_("be reached on the local network only"))
-    own.add_argument("--loopback", action="store_true", help=_("be reached on this machine only"))
+    own.add_argument("--local", action="store_true", help=_("listen on the local network only"))
+    own.add_argument("--loopback", action="store_true", help=_("listen on this machine only"))
     own.add_argument(
         "--address", metavar="ADDR", help=_("your own address; nobody is asked for it")
     )
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("text", nargs="?", metavar="TEXT", help=_("the message for --once"))
     parser.add_argument(
         "--timeout", type=_seconds, default=10.0, metavar="S",
-        help=_("with --once: seconds to connect, and again for the receipt (10)"),
+        help=_("with --once: seconds to wait for the link, and as many for the receipt (10)"),
     )  # fmt: skip
     return parser
 

@@ -30,6 +30,7 @@ from fantom_trio.nursery.reach import (
     link_local_address,
     list_interfaces,
     public_address,
+    with_zone,
 )
 from fantom_trio.wire import (
     DEFAULT_PORT,
@@ -73,6 +74,7 @@ __all__ = [
     "link_local_address",
     "list_interfaces",
     "public_address",
+    "with_zone",
     # the wire's words, for the floor above
     "DEFAULT_PORT",
     "AddressError",

@@ -10,7 +10,7 @@ import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ __all__ = [
     "link_local_address",
     "list_interfaces",
     "public_address",
+    "with_zone",
 ]
 
 DEFAULT_SERVICE = "https://api64.ipify.org"
@@ -131,6 +132,18 @@ def is_own_address(endpoint: Endpoint, interfaces: Sequence[Interface] | None = 
     )
 
 
+def with_zone(endpoint: Endpoint) -> Endpoint:
+    """One of our own addresses with its interface's zone where it needs one and has none.
+
+    Raises ``ReachError``; what is no address of ours comes back as it is.
+    """
+    if endpoint.is_link_local and not endpoint.zone:
+        for interface in list_interfaces():
+            if interface.is_up and endpoint.host in interface.addresses:
+                return replace(endpoint, zone=_zone(interface, sys.platform))
+    return endpoint
+
+
 def link_local_address(
     interfaces: Sequence[Interface] | None = None, *, platform: str = sys.platform
 ) -> Endpoint:
@@ -139,7 +152,7 @@ def link_local_address(
     The zone is the interface's name on Linux, its index elsewhere. Raises ``ReachError``.
     """
     for interface in list_interfaces() if interfaces is None else interfaces:
-        zone = interface.name if platform.startswith("linux") else str(interface.index)
+        zone = _zone(interface, platform)
         if zone == "0" or not _is_real(interface, platform):
             continue
         for host in interface.addresses:
@@ -284,6 +297,10 @@ def _is_real(interface: Interface, platform: str) -> bool:
         is_virtual = any(word in name for word in _VIRTUAL_ON_WINDOWS)
         return name.startswith(_REAL_ON_WINDOWS) and not is_virtual
     return not name.startswith(_VIRTUAL_ON_LINUX) and "virtual" not in name
+
+
+def _zone(interface: Interface, platform: str) -> str:
+    return interface.name if platform.startswith("linux") else str(interface.index)
 
 
 def _index(name: str) -> int:

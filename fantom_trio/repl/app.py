@@ -1,6 +1,7 @@
 """The REPL: one loop shows events, the other reads lines."""
 
 import contextlib
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from fantom_trio.nursery import (
     Received,
     link_local_address,
     public_address,
+    with_zone,
 )
 from fantom_trio.repl import languages, render
 from fantom_trio.repl.commands import CommandError, Snapshot
@@ -84,6 +86,7 @@ class App:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 await nursery.start(self.terminal.run)
+                nursery.start_soon(self._watch_size)
                 self.refresh()
                 await self._welcome()
                 nursery.start_soon(self._show_events)
@@ -106,6 +109,12 @@ class App:
         async for event in self.node.events:
             await self._show(event)
             self.refresh()
+
+    async def _watch_size(self) -> None:
+        if hasattr(signal, "SIGWINCH"):
+            with trio.open_signal_receiver(signal.SIGWINCH) as received:
+                async for _number in received:
+                    self.terminal.resized()
 
     async def _read_lines(self) -> None:
         with contextlib.suppress(trio.EndOfChannel):
@@ -197,8 +206,8 @@ class App:
         if self._untold_strangers:
             text += render.notice(
                 n_(
-                    "{n} more was turned away before",
-                    "{n} more were turned away before",
+                    "{n} more stranger was turned away before this",
+                    "{n} more strangers were turned away before this",
                     self._untold_strangers,
                 ),
                 time.time(),
@@ -222,7 +231,7 @@ class App:
         shown = peer.history.latest(min(unread, UNREAD_SHOWN))
         if unread > len(shown):
             await self.print(
-                _("{n} earlier ones: /history {all}", n=unread - len(shown), all=unread)
+                _("{n} earlier messages: /history {all}", n=unread - len(shown), all=unread)
             )
         await self.write(render.messages(peer, shown))
 
@@ -265,7 +274,7 @@ class App:
                 return link_local_address()
             case "given":
                 assert self._where.address is not None
-                return self._where.address
+                return with_zone(self._where.address)
         await self.print(
             _("Asking {service} for your public address …", service=self._where.service)
         )
@@ -283,7 +292,10 @@ class App:
         try:
             bound = await self.node.listen(endpoint)
         except ListenError as error:
-            await self.print(explain_listen(error) + " " + _("Then: /listen PORT"), alarm=True)
+            text = explain_listen(error)
+            if error.in_use:
+                text += " " + _("Then: /listen PORT")
+            await self.print(text, alarm=True)
             return
         await self.print(_("Listening on {where}. Give your peer this address.", where=bound))
         if self._first_peer is not None:

@@ -118,7 +118,7 @@ class Command:
                 raise CommandError(_("Something is missing: {usage}", usage=self.usage))
         if words:
             raise CommandError(
-                _("“{word}” is too much: {usage}", word=" ".join(words), usage=self.usage)
+                _("“{word}” is too much here: {usage}", word=" ".join(words), usage=self.usage)
             )
         return arguments
 

@@ -39,11 +39,11 @@ def explain_address(error: AddressError) -> str:
         case AddressProblem.IPV4:
             return _("“{text}” is an IPv4 address, and this is IPv6 only.", text=text)
         case AddressProblem.NOT_A_PEER:
-            return _("“{text}” is an address that no single peer can have.", text=text)
+            return _("“{text}” is a group or reserved address: no peer can have it.", text=text)
         case AddressProblem.PORT:
             return _("“{text}” has a port that is not between 1 and 65535.", text=text)
         case AddressProblem.ZONE:
-            return _("“{text}” has something behind % that is no interface.", text=text)
+            return _("What follows % in “{text}” is no network interface.", text=text)
     assert_never(error.problem)
 
 
@@ -55,15 +55,15 @@ def explain_violation(violation: Violation) -> str:
         case Violation.LINE_TOO_LONG:
             return _("it sent a handshake that is too long")
         case Violation.CLOSED_IN_HANDSHAKE:
-            return _("it closed before the handshake was complete")
+            return _("it closed the link before the handshake was complete")
         case Violation.KEY_LENGTH:
             return _("it sent a key that is not 32 bytes long")
         case Violation.KEY_WEAK:
             return _("it sent a key that would give no secret")
         case Violation.KEY_REFLECTED:
-            return _("it sent our own key back")
+            return _("it sent your own key back")
         case Violation.WROTE_AFTER_ACK:
-            return _("it wrote on a link that is ours to write on")
+            return _("it wrote on a link that only you may write on")
         case Violation.FRAME_EMPTY:
             return _("it sent an empty frame")
         case Violation.FRAME_TOO_LONG:
@@ -77,7 +77,7 @@ def explain_violation(violation: Violation) -> str:
         case Violation.REPLAY:
             return _("it sent a message a second time")
         case Violation.CLOSED_IN_FRAME:
-            return _("it closed in the middle of a message")
+            return _("it closed the link in the middle of a message")
     assert_never(violation)
 
 
@@ -93,7 +93,7 @@ def explain_ending(ending: Ending) -> str:
         case Why.DISCONNECTED:
             return _("you closed the link")
         case Why.EVICTED:
-            return _("its handshake made room for newer ones")
+            return _("its unfinished handshake was dropped for newer ones")
         case Why.BUG:
             return _("a bug in fantom-trio ended the link: {place}", place=ending.place)
         case Why.VIOLATION:
@@ -138,7 +138,7 @@ def explain_dial(error: DialError, endpoint: Endpoint) -> str:
                 " let your peer dial you.", where=where)  # fmt: skip
         case DialProblem.FAILED:
             return _(
-                "The system would not connect to {where}: {detail}.",
+                "The system could not connect to {where}: {detail}.",
                 where=where, detail=error.detail)  # fmt: skip
         case DialProblem.BUSY:
             return _(
@@ -186,7 +186,10 @@ def _reach_problem(error: ReachError) -> str:
                 "This machine has no public IPv6 address: ask your provider or router for one."
             )
         case ReachProblem.NO_LINK_LOCAL:
-            return _("No network interface that is up has a link-local IPv6 address.")
+            return _(
+                "No network interface has a link-local IPv6 address:"
+                " join a network, or enable IPv6."
+            )
         case ReachProblem.SERVICE_URL:
             return _(
                 "The address service must be an https:// address, not {detail}.", detail=detail

@@ -93,7 +93,9 @@ def message(conversation: Conversation, it: Message, *, states: bool = False) ->
     if states and it.mine:
         lines[-1] += f" {_DIM}({_state(it.state)}){_OFF}"
     if it.damaged:
-        lines[-1] += f" {_DIM}({_('damaged on the way: it was not UTF-8')}){_OFF}"
+        # Not inside the f-string: texts are collected from the source, and not from there.
+        damaged = _("damaged on the way: it was not UTF-8")
+        lines[-1] += f" {_DIM}({damaged}){_OFF}"
     styled = f"{_DIM}{clock(it.at)}{_OFF} {colour}{who}{_OFF}  "
     return styled + f"\n{indent}".join(lines) + "\n"
 
@@ -137,8 +139,8 @@ def event(it: NodeEvent, at: float) -> str:
             waiting = it.conversation.waiting if it.conversation else 0
             if waiting:
                 text += " " + n_(
-                    "{n} message waits: write another, or /connect, to try again.",
-                    "{n} messages wait: write another, or /connect, to try again.",
+                    "{n} message waits: write another to try again, or /connect ADDRESS.",
+                    "{n} messages wait: write another to try again, or /connect ADDRESS.",
                     waiting,
                 )
             return notice(text, at, alarm=True)
@@ -190,7 +192,7 @@ def _link_ended(it: LinkEnded, at: float) -> str:
 def prompt(active: Conversation | None) -> Fragments:
     """Who gets the line: ``1 bob classic ▸``."""
     if active is None:
-        return (("ansibrightblack", f"({_('nobody')})"), ("", " ▸ "))
+        return (("ansibrightblack", _("(nobody)")), ("", " ▸ "))
     mark = _("classic") if active.online else _("offline")
     return (
         ("bold", f"{active.number} {name(active)}"),

@@ -21,7 +21,7 @@ _LONGEST_NAME = 32
 
 @COMMANDS.add
 async def connect(app: "App", address: Endpoint, name: Annotated[str, "as"] = "") -> None:
-    """dials a peer, who may get a name of your choice"""
+    """dials a peer, and names them if you like"""
     if name:
         _check_name(app, name, None)
     app.node.connect(address, name)
@@ -61,11 +61,11 @@ def _describe(peer: Conversation) -> str:
     if peer.links and (kind := peer.links[0].link.kind):
         parts.append(render.kind_name(kind))
         if peer.outgoing is None:
-            parts.append(_("it writes to you"))
+            parts.append(_("only they write to you"))
         elif peer.incoming:
             parts.append(_("both directions"))
         else:
-            parts.append(_("you write to it"))
+            parts.append(_("only you write to them"))
     elif peer.dialing is not None:
         parts.append(_("connecting"))
     else:
@@ -122,7 +122,7 @@ async def listen(app: "App", port: int | Literal["off"] | None = None) -> None:
     """starts the listener, moves it to another port, or stops it"""
     if port == "off":
         await app.node.stop_listening()
-        await app.print(_("Nobody can dial you now; links that are up stay."))
+        await app.print(_("Nobody can dial you now; open links stay open."))
         return
     if isinstance(port, int) and port not in LISTENER_PORTS:
         raise CommandError(_("The port must be between 30000 and 65535."))

@@ -81,6 +81,7 @@ def main() -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         old = texts(load(language)) if file.exists() else {}
         new = Catalog(project="fantom-trio", charset="utf-8", fuzzy=False)
+        new.mime_headers = [("Plural-Forms", plurals)]  # else it keeps two forms only
         header = f"Language: {language}\nPlural-Forms: {plurals}\n"
         lines = [
             'msgid ""', 'msgstr ""', '"MIME-Version: 1.0\\n"',

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # A test says how many cases it wants; the fuzz profile goes on for as long as `make fuzz` lasts.
-settings.register_profile("default", deadline=None)
+settings.register_profile("default", deadline=None, max_examples=300)
 settings.register_profile(
     "fuzz",
     deadline=None,
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200000")),
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "20000")),
     suppress_health_check=list(HealthCheck),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

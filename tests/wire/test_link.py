@@ -6,7 +6,7 @@ import os
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fantom_trio.wire import (
@@ -379,7 +379,7 @@ pieces_of_a_peer = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.fuzz
 @given(
     before=st.sampled_from([b"", b"\n", b"HANDSHAKE \n"]),
     said=pieces_of_a_peer,
@@ -404,7 +404,7 @@ def test_any_bytes_in_any_pieces_mean_the_same_as_in_one(
     assert all_events(fresh(), [data[i : i + 1] for i in range(len(data))]) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.fuzz
 @given(data=st.binary(max_size=300), role=st.sampled_from(list(Role)))
 def test_arbitrary_bytes_give_events_or_a_remote_error_and_nothing_else(
     data: bytes, role: Role

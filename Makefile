@@ -1,8 +1,8 @@
 # Everything is installed into $(VENV), from the hash-locked lists in requirements/.
+SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
-	&& echo $$p && break; done)
+	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 BIN = $(VENV)/bin
 SHORT = -m "not slow"
 
@@ -58,6 +58,6 @@ $(VENV)/.test: requirements/test.txt pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "fantom-trio needs Python 3.11 or newer: install it, or name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(or $(PYTHON),false) -c '$(SUPPORTED)' 2>/dev/null || { echo "fantom-trio needs Python 3.11 or newer: install it, or name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv: on Debian and Ubuntu install it with 'apt install python3-venv'" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)

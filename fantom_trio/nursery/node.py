@@ -332,10 +332,16 @@ class Node:
 
     async def _tell_ended(self, connection: Connection, ending: Ending) -> None:
         conversation = self._owners.pop(connection, None)
-        last = False
-        if conversation is not None:
-            conversation.incoming.remove(connection)
-            last = not conversation.online
+        if conversation is None:
+            # Strangers come as many as they like: those that a busy screen has no room for must
+            # not wait here in tasks.
+            with contextlib.suppress(trio.WouldBlock):
+                self._tell.send_nowait(
+                    LinkEnded(None, connection.peer, connection.role, ending, last=False)
+                )
+            return
+        conversation.incoming.remove(connection)
+        last = not conversation.online
         await self._tell.send(
             LinkEnded(conversation, connection.peer, connection.role, ending, last)
         )

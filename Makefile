@@ -48,17 +48,19 @@ clean:
 # A stamp each for what a user needs and what a developer needs.
 INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 $(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/.made
-	$(INSTALL) --require-hashes -r requirements/run.txt
-	$(INSTALL) --no-build-isolation --no-deps -e .
+	@echo "installing what fantom-trio needs into $(VENV) …"
+	@$(INSTALL) --require-hashes -r requirements/run.txt
+	@$(INSTALL) --no-build-isolation --no-deps -e .
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt pyproject.toml | $(VENV)/.made
-	$(INSTALL) --require-hashes -r requirements/test.txt
-	$(INSTALL) --no-build-isolation --no-deps -e .
+	@echo "installing what the tests need into $(VENV) …"
+	@$(INSTALL) --require-hashes -r requirements/test.txt
+	@$(INSTALL) --no-build-isolation --no-deps -e .
 	@touch $@
 
 $(VENV)/.made:
 	@$(or $(PYTHON),false) -c '$(SUPPORTED)' 2>/dev/null || { echo "fantom-trio needs Python 3.11 or newer: install it, or name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv: on Debian and Ubuntu install it with 'apt install python3-venv'" >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 	@touch $@

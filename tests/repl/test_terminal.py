@@ -25,6 +25,9 @@ from tests.person import CTRL_C, CTRL_D, CTRL_R, DOWN, PATIENCE, ROOT, UP, Perso
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "tests.repl.terminal_program"]
 
+#: Half a minute of real screens.
+pytestmark = pytest.mark.slow
+
 
 class Typist(Person):
     """At the terminal of ``terminal_program``, whose prompt is ``start>``."""

@@ -32,10 +32,11 @@ from fantom_trio.nursery import (
 )
 from fantom_trio.repl import languages, render
 from fantom_trio.repl.commands import CommandError, Snapshot
+from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.explain import explain_listen, explain_reach
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.slash import COMMANDS
-from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View, open_terminal
+from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View
 
 __all__ = ["App", "Where"]
 

@@ -40,7 +40,7 @@ from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.widgets import SearchToolbar
 
-from .terminal import Line, Outlet, Suggestion, View
+from fantom_trio.repl.terminal import Line, Outlet, Suggestion, View
 
 __all__ = ["Editor"]
 

@@ -7,7 +7,7 @@ from typing import TextIO
 
 import trio
 
-from .terminal import LAST_WORDS, Line, Outlet, Terminal, View, finished, has_style
+from fantom_trio.repl.terminal import LAST_WORDS, Line, Outlet, Terminal, View, finished, has_style
 
 __all__ = ["PlainTerminal"]
 

@@ -20,8 +20,17 @@ from typing import Any, TextIO
 
 import trio
 
-from .editor import Editor
-from .terminal import LAST_WORDS, Line, Outlet, Suggestion, Terminal, View, finished, has_style
+from fantom_trio.repl.editor import Editor
+from fantom_trio.repl.terminal import (
+    LAST_WORDS,
+    Line,
+    Outlet,
+    Suggestion,
+    Terminal,
+    View,
+    finished,
+    has_style,
+)
 
 __all__ = ["ScreenTerminal"]
 

@@ -1,4 +1,4 @@
-"""The terminal as the rest of the REPL sees it, and the choice between the two there are.
+"""The terminal as the rest of the REPL sees it, and what the two there are have in common.
 
 ``ScreenTerminal`` (screen.py) keeps a prompt with a toolbar at the foot of a real terminal;
 ``PlainTerminal`` (plain.py) serves ``TERM=dumb``, pipes and files. Both are a ``Terminal``.
@@ -8,16 +8,14 @@ import math
 import os
 import re
 import select
-import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
 import trio
 
-__all__ = ["Fragments", "Line", "Suggestion", "Terminal", "View", "is_screen", "open_terminal"]
+__all__ = ["Fragments", "Line", "Suggestion", "Terminal", "View", "is_capable"]
 
 Fragments = tuple[tuple[str, str], ...]
 """Pairs of a prompt_toolkit style, such as ``"bold ansigreen"``, and a text."""
@@ -125,39 +123,6 @@ class Terminal(ABC):
         return False
 
 
-def is_screen(stdin: TextIO | None, stdout: TextIO | None) -> bool:
-    """Both ends are a terminal that can move its cursor."""
-    return _is_capable() and all(
-        stream is not None and not stream.closed and stream.isatty() for stream in (stdin, stdout)
-    )
-
-
-def open_terminal(
-    *,
-    completer: Callable[[str], Sequence[Suggestion]] = lambda before: (),
-    shortcuts: Mapping[str, str] | None = None,
-    stdin: TextIO | None = None,
-    stdout: TextIO | None = None,
-) -> Terminal:
-    """The terminal that fits standard input and output.
-
-    ``completer`` gets the text before the cursor and is called from another thread: it reads
-    immutable snapshots only, and quickly. ``shortcuts`` maps keys, such as ``"alt-1"`` or
-    ``"f1"``, to the line they send.
-    """
-    stdin, stdout = stdin or sys.stdin, stdout or sys.stdout
-    # Imported here: a pipe need not wait for prompt_toolkit, a tenth of a second.
-    if stdin is not None and stdout is not None and is_screen(stdin, stdout):
-        from .screen import ScreenTerminal
-
-        return ScreenTerminal(
-            completer=completer, shortcuts=shortcuts or {}, stdin=stdin, stdout=stdout
-        )
-    from .plain import PlainTerminal
-
-    return PlainTerminal(stdin=stdin, stdout=stdout)
-
-
 def finished(text: str, *, styled: bool) -> str:
     """``text`` with a line feed at its end, and without its styles where they are not wanted.
 
@@ -172,10 +137,11 @@ def finished(text: str, *, styled: bool) -> str:
 def has_style(stdout: TextIO | None) -> bool:
     """Styles are wanted: by a terminal, unless NO_COLOR is set (https://no-color.org)."""
     no_color = bool(os.environ.get("NO_COLOR"))
-    return not no_color and _is_capable() and stdout is not None and stdout.isatty()
+    return not no_color and is_capable() and stdout is not None and stdout.isatty()
 
 
-def _is_capable() -> bool:
+def is_capable() -> bool:
+    """The terminal, if there is one, can move its cursor."""
     return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import trio
 
-from fantom_trio.repl.terminal import Suggestion, Terminal, View, open_terminal
+from fantom_trio.repl.console import open_terminal
+from fantom_trio.repl.terminal import Suggestion, Terminal, View
 
 COMMANDS = ("/flood", "/fail", "/help", "/view", "/views")
 

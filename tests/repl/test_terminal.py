@@ -18,9 +18,10 @@ import trio
 
 from fantom_trio.repl import screen as screen_module
 from fantom_trio.repl import terminal as terminal_module
+from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.plain import PlainTerminal
 from fantom_trio.repl.screen import ScreenTerminal
-from fantom_trio.repl.terminal import Line, Terminal, View, open_terminal
+from fantom_trio.repl.terminal import Line, Terminal, View
 from tests.person import CTRL_C, CTRL_D, CTRL_R, DOWN, PATIENCE, ROOT, UP, Person
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "tests.repl.terminal_program"]

@@ -158,6 +158,7 @@ async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
     # Imported here: a pipe need not wait for prompt_toolkit.
     from fantom_trio.demo import echo
     from fantom_trio.repl.app import App, Where
+    from fantom_trio.repl.slash import COMMANDS
 
     mode = "given" if own else "local" if options.local else "loopback"
     if not (own or options.local or options.loopback or options.demo):
@@ -174,7 +175,7 @@ async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
                 except ListenError as error:
                     print(f"fantom-trio: {_no_loopback(error)}", file=sys.stderr)
                     return Exit.USAGE
-            await App(node, where, first_peer=first_peer).run()
+            await App(node, where, COMMANDS, first_peer=first_peer).run()
             n.cancel_scope.cancel()
         return 0
 

@@ -36,6 +36,8 @@ class Message:
     state: State
     #: It was not UTF-8 and holds replacements.
     damaged: bool = False
+    #: It is on the screen.
+    shown: bool = False
 
     @property
     def mine(self) -> bool:
@@ -188,9 +190,10 @@ class Conversation:
     def sent(self, batch: Sequence[Message]) -> None:
         """A link took ``batch``, the first that waited."""
         for message in batch:
-            assert self._waiting.popleft() is message
-            self._waiting_bytes -= message.size
             message.state = State.SENT
+            if self._waiting and self._waiting[0] is message:  # else it was forgotten meanwhile
+                self._waiting.popleft()
+                self._waiting_bytes -= message.size
 
     def forget(self) -> None:
         """Drop every message."""

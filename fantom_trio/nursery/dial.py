@@ -7,6 +7,7 @@ import math
 import os
 import socket
 from dataclasses import replace
+from typing import Any
 
 import trio
 
@@ -22,6 +23,7 @@ class DialProblem(enum.Enum):
     """Which step of dialing failed; the value is a short clause for logs."""
 
     NAME_UNKNOWN = "the name is not known"
+    NO_NAME_SERVER = "no name server answered"
     IPV4_ONLY = "the name has no IPv6 address"
     NO_ZONE = "a link-local address needs the name of an interface"
     OWN = "this is our own listener"
@@ -33,6 +35,7 @@ class DialProblem(enum.Enum):
     BUSY = "it broke off the handshake"
     SLOW = "it did not complete the handshake in time"
     VIOLATION = "it is no Fantom Chat"
+    GIVEN_UP = "we gave up"
 
     @property
     def answered(self) -> bool:
@@ -70,26 +73,25 @@ async def look_up(endpoint: Endpoint, seconds: float) -> Endpoint:
     if not endpoint.is_name:
         return endpoint
     with trio.move_on_after(seconds):
-        if host := await _first_address(endpoint, socket.AF_INET6):
-            return replace(endpoint, host=host)
-        if await _first_address(endpoint, socket.AF_INET):
+        for *_, address in await _addresses(endpoint, socket.AF_INET6):
+            found = endpoint_of(address)
+            with contextlib.suppress(AddressError):
+                return replace(endpoint, host=canonical_host(found.host), zone=found.zone)
+        if await _addresses(endpoint, socket.AF_INET):
             raise DialError(DialProblem.IPV4_ONLY)
         raise DialError(DialProblem.NAME_UNKNOWN)
-    raise DialError(DialProblem.NAME_UNKNOWN, "the name server did not answer")
+    raise DialError(DialProblem.NO_NAME_SERVER)
 
 
-async def _first_address(endpoint: Endpoint, family: socket.AddressFamily) -> str:
+async def _addresses(endpoint: Endpoint, family: socket.AddressFamily) -> list[Any]:
     try:
-        found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, family)
-    except socket.gaierror:
-        return ""
-    for *_, address in found:
-        host = str(address[0]).partition("%")[0]
-        try:
-            return host if family == socket.AF_INET else canonical_host(host)
-        except AddressError:
-            continue
-    return ""
+        return await trio.socket.getaddrinfo(endpoint.host, endpoint.port, family)
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            raise DialError(DialProblem.NO_NAME_SERVER) from None
+        return []
+    except UnicodeError:  # a label that no name can have
+        return []
 
 
 async def dial(
@@ -182,10 +184,10 @@ def _scope_id(endpoint: Endpoint, own: Endpoint | None) -> int:
     if not endpoint.is_link_local:
         return 0
     for zone in (endpoint.zone, own.zone if own else ""):
-        if zone.isdecimal():
-            return int(zone)
         try:
+            if zone.isdecimal():
+                return socket.if_nametoindex(socket.if_indextoname(int(zone)))
             return socket.if_nametoindex(zone)
-        except OSError:
+        except (OSError, OverflowError):
             continue
     raise DialError(DialProblem.NO_ZONE)

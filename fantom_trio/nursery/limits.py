@@ -24,6 +24,8 @@ class Limits:
     #: Pauses before each new try when a classic listener resets a handshake; just after a close
     #: it may refuse the next link for a moment.
     retry_pauses: tuple[float, ...] = (0.1, 0.3, 0.6)
+    #: A link that ended with lines unsent is dialed again, if it lasted so long.
+    redial_seconds: float = 1
     #: What a conversation remembers; the oldest is dropped first.
     history_messages: int = 10_000
     history_bytes: int = 16 * 1024 * 1024

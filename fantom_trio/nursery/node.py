@@ -261,6 +261,7 @@ class Node:
         """One dialed connection, from the first packet to its wiped keys."""
         failed: DialError | None = None
         ending: Ending | None = None
+        begun = trio.current_time()
         try:
             with scope:
                 await self._tell.send(Dialing(conversation, endpoint))
@@ -276,12 +277,16 @@ class Node:
             if conversation.dialing is scope:
                 conversation.dialing = conversation.outgoing = None
         self._drop_if_unused(conversation)
-        if failed is not None:
+        if ending is None:
+            failed = failed or DialError(DialProblem.GIVEN_UP)
             await self._tell.send(DialFailed(conversation, endpoint, failed))
         else:
-            ending = ending or Ending(Why.DISCONNECTED)
             last = not conversation.online
             await self._tell.send(LinkEnded(conversation, endpoint, Role.DIALER, ending, last))
+            lasted = trio.current_time() - begun >= self.limits.redial_seconds
+            if conversation.waiting and ending.why in (Why.CLOSED, Why.LOST) and lasted:
+                # Written in the link's last moment: nobody else would dial for it.
+                self._dial(conversation)
 
     async def _write(self, conversation: Conversation, connection: Connection) -> None:
         """All that waits, in batches, until the peer closes."""

@@ -31,11 +31,10 @@ from fantom_trio.nursery import (
     with_zone,
 )
 from fantom_trio.repl import languages, render
-from fantom_trio.repl.commands import CommandError, Snapshot
+from fantom_trio.repl.commands import CommandError, Commands, Snapshot
 from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.explain import explain_listen, explain_reach
 from fantom_trio.repl.languages import _, n_
-from fantom_trio.repl.slash import COMMANDS
 from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View
 
 __all__ = ["App", "Where"]
@@ -64,6 +63,7 @@ class App:
         self,
         node: Node,
         where: Where,
+        commands: Commands,
         *,
         terminal: Terminal | None = None,
         first_peer: Endpoint | None = None,
@@ -75,9 +75,11 @@ class App:
         self.active: Conversation | None = None
         self.snapshot = Snapshot()
         self._where = where
+        self._commands = commands
         self._first_peer = first_peer
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
+        self._finding = False
         self._told_strangers = -float("inf")
         self._untold_strangers = 0
 
@@ -101,8 +103,10 @@ class App:
 
     def find_own_address(self) -> None:
         """Find out where we can be reached, and listen there; both are told when they are known."""
-        assert self._nursery is not None
-        self._nursery.start_soon(self._find_own_address)
+        if not self._finding:
+            assert self._nursery is not None
+            self._finding = True
+            self._nursery.start_soon(self._find_own_address)
 
     # The two loops.
 
@@ -136,7 +140,7 @@ class App:
             if text.startswith("//"):
                 text = text[1:]
             elif text.startswith("/"):
-                command, arguments = COMMANDS.parse(text, self.node.conversations)
+                command, arguments = self._commands.parse(text, self.node.conversations)
                 await command.handler(self, **arguments)
                 return
         await self._send(line, text)
@@ -167,7 +171,7 @@ class App:
         except CommandError:
             self.terminal.give_back(line.text)
             raise
-        await self.write(render.message(peer, message))
+        await self.write(render.message(peer, message, self.terminal.columns))
 
     # Events.
 
@@ -181,11 +185,11 @@ class App:
                 return
             case Dialing() | LinkUp():
                 await self._activate_first(event.conversation)
-            case DialFailed() if event.conversation is not None:
-                self._drop_if_closed(event.conversation)
             case LinkEnded(conversation=None):
                 await self._show_stranger(event)
                 return
+            case DialFailed() | LinkEnded() if event.conversation is not None:
+                self._drop_if_closed(event.conversation)
         await self.write(render.event(event, time.time()), render.NOTICE_INDENT)
 
     async def _show_received(self, peer: Conversation, messages: Sequence[Message]) -> None:
@@ -193,7 +197,10 @@ class App:
             return
         await self._activate_first(peer)
         if peer is self.active:
-            await self.write(render.messages(peer, messages))
+            new = [message for message in messages if not message.shown]
+            for message in new:
+                message.shown = True
+            await self.write(render.messages(peer, new, self.terminal.columns))
         else:
             peer.unread += len(messages)
 
@@ -219,7 +226,8 @@ class App:
     # Whose turn it is: only the user changes it, but for the very first peer.
 
     async def _activate_first(self, peer: Conversation) -> None:
-        if self.active is None and self.terminal.line_is_empty:
+        known = peer in self.node.conversations
+        if self.active is None and known and self.terminal.line_is_empty:
             self.active = peer
             self.refresh()
 
@@ -229,12 +237,13 @@ class App:
         unread, peer.unread = peer.unread, 0
         self.refresh()
         await self.write(render.rule(peer))
-        shown = peer.history.latest(min(unread, UNREAD_SHOWN))
-        if unread > len(shown):
-            await self.print(
-                _("{n} earlier messages: /history {all}", n=unread - len(shown), all=unread)
-            )
-        await self.write(render.messages(peer, shown))
+        # Those whose event is still on the way as well: they are not shown again then.
+        new = [each for each in peer.history if not each.mine and not each.shown] if unread else []
+        for each in new:
+            each.shown = True
+        if earlier := len(new) - len(new[-UNREAD_SHOWN:]):
+            await self.print(_("{n} earlier messages: /history {all}", n=earlier, all=len(new)))
+        await self.write(render.messages(peer, new[-UNREAD_SHOWN:], self.terminal.columns))
 
     def require_active(self) -> Conversation:
         """The active conversation; raises ``CommandError``."""
@@ -265,6 +274,7 @@ class App:
                 else _("Until then only peers on the same network can reach you.")
             )
             await self.print(nearby)
+        self._finding = False
         await self.start_listener(replace(address, port=self.node.own_port))
 
     async def _find(self) -> Endpoint:
@@ -343,4 +353,4 @@ class App:
 
     def _complete(self, before: str) -> list[Suggestion]:
         """For the terminal's thread: reads the snapshot only."""
-        return COMMANDS.complete(before, self.snapshot)
+        return self._commands.complete(before, self.snapshot)

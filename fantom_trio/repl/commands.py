@@ -14,17 +14,25 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias
 
 from fantom_trio.nursery import AddressError, Conversation, Endpoint
+from fantom_trio.repl import sanitize
 from fantom_trio.repl.explain import explain_address
 from fantom_trio.repl.languages import _
 from fantom_trio.repl.terminal import Suggestion
 
 __all__ = ["Command", "CommandError", "Commands", "Snapshot", "find_peer"]
 
+#: Digits; Python itself refuses to read a few thousand.
+_LONGEST_NUMBER = 18
+
 Handler: TypeAlias = Callable[..., Awaitable[None]]
 
 
 class CommandError(Exception):
     """What a person wrote cannot be done; the text is a sentence for them."""
+
+    def __init__(self, text: str) -> None:
+        # What they wrote is in it, and may have been pasted.
+        super().__init__(sanitize.line(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ class Parameter:
                 return find_peer(word, peers)
             if kind is str:
                 return word
-            if kind is int and word.isascii() and word.isdecimal():
+            if kind is int and word.isascii() and word.isdecimal() and len(word) <= _LONGEST_NUMBER:
                 return int(word)
         if int in self.kinds:
             raise CommandError(_("“{word}” is no number.", word=word))

@@ -110,6 +110,10 @@ def explain_dial(error: DialError, endpoint: Endpoint) -> str:
             return _(
                 "The name {where} is not known here: check it, or use the address.", where=where
             )
+        case DialProblem.NO_NAME_SERVER:
+            return _(
+                "No name server answered for {where}: check your network, or use the address.",
+                where=where)  # fmt: skip
         case DialProblem.IPV4_ONLY:
             return _(
                 "The name {where} has an IPv4 address only, and this is IPv6 only.", where=where
@@ -139,7 +143,7 @@ def explain_dial(error: DialError, endpoint: Endpoint) -> str:
         case DialProblem.FAILED:
             return _(
                 "The system could not connect to {where}: {detail}.",
-                where=where, detail=error.detail)  # fmt: skip
+                where=where, detail=sanitize.line(error.detail))  # fmt: skip
         case DialProblem.BUSY:
             return _(
                 "{where} broke off the handshake: a Fantom Chat does so while it holds another"
@@ -153,6 +157,8 @@ def explain_dial(error: DialError, endpoint: Endpoint) -> str:
             return _(
                 "{where} is no Fantom Chat, or something between you changes the handshake: {why}.",
                 where=where, why=explain_violation(error.violation))  # fmt: skip
+        case DialProblem.GIVEN_UP:
+            return _("Gave up connecting to {where}.", where=where)
     assert_never(error.problem)
 
 
@@ -177,7 +183,7 @@ def explain_reach(error: ReachError) -> str:
 
 
 def _reach_problem(error: ReachError) -> str:
-    detail = sanitize.line(error.detail)
+    detail = sanitize.line(error.detail).rstrip(".")
     match error.problem:
         case ReachProblem.INTERFACES:
             return _("The network interfaces cannot be read: {detail}.", detail=detail)

@@ -14,6 +14,7 @@ from fantom_trio.nursery import (
     Conversation,
     DialFailed,
     Dialing,
+    DialProblem,
     HistoryFull,
     LinkEnded,
     LinkKind,
@@ -45,6 +46,9 @@ __all__ = [
     "toolbar",
 ]
 
+#: A message's text has at least so many columns beside the name, or begins below it, this far in.
+_LEAST_WIDTH = 16
+_NARROW_INDENT = 6
 #: Where the text of a notice begins: after "12:04 · ".
 NOTICE_INDENT = 8
 
@@ -68,7 +72,7 @@ def clock(at: float) -> str:
 
 def name(conversation: Conversation) -> str:
     """A conversation's name or address, safe to print."""
-    return sanitize.line(conversation.label)
+    return sanitize.isolate(sanitize.line(conversation.label))
 
 
 def kind_name(kind: LinkKind) -> str:
@@ -79,17 +83,34 @@ def kind_name(kind: LinkKind) -> str:
     assert_never(kind)
 
 
-def messages(conversation: Conversation, them: Iterable[Message], *, states: bool = False) -> str:
+def messages(
+    conversation: Conversation,
+    them: Iterable[Message],
+    columns: int | None,
+    *,
+    states: bool = False,
+) -> str:
     """Messages of one conversation, a line or more each; ``states`` adds how far ours came."""
-    return "".join(message(conversation, each, states=states) for each in them)
+    return "".join(message(conversation, each, columns, states=states) for each in them)
 
 
-def message(conversation: Conversation, it: Message, *, states: bool = False) -> str:
-    """``12:04 bob  hi``, further lines indented below the first."""
+def message(
+    conversation: Conversation, it: Message, columns: int | None, *, states: bool = False
+) -> str:
+    """``12:04 bob  hi``, further lines indented below the first, all at most ``columns`` wide.
+
+    Were the terminal to wrap them, a peer could write into the column where times and names stand.
+    """
     who, colour = (_("you"), _DIM) if it.mine else (name(conversation), _CYAN)
-    head = f"{clock(it.at)} {who}  "
-    indent = " " * max(wcswidth(head), 0)
-    lines = [sanitize.isolate(line) for line in sanitize.block(it.text)]
+    indent = max(wcswidth(f"{clock(it.at)} {who}  "), 0)
+    lines = sanitize.block(it.text)
+    if columns is not None:
+        if indent > columns - _LEAST_WIDTH:  # the text begins below the name
+            lines.insert(0, "")
+            indent = _NARROW_INDENT
+        width = max(columns - indent, 1)
+        lines = [part for line in lines for part in _parts(line, width)]
+    lines = [sanitize.isolate(line) for line in lines]
     if states and it.mine:
         lines[-1] += f" {_DIM}({_state(it.state)}){_OFF}"
     if it.damaged:
@@ -97,7 +118,17 @@ def message(conversation: Conversation, it: Message, *, states: bool = False) ->
         damaged = _("damaged on the way: it was not UTF-8")
         lines[-1] += f" {_DIM}({damaged}){_OFF}"
     styled = f"{_DIM}{clock(it.at)}{_OFF} {colour}{who}{_OFF}  "
-    return styled + f"\n{indent}".join(lines) + "\n"
+    return styled + f"\n{' ' * indent}".join(lines) + "\n"
+
+
+def _parts(line: str, width: int) -> list[str]:
+    """A sanitised line in pieces that fit, broken between words where there are any."""
+    if len(line) <= width and (line.isascii() or wcswidth(line) <= width):
+        return [line]
+    return wrap(
+        line, width, expand_tabs=False, replace_whitespace=False, drop_whitespace=False,
+        break_on_hyphens=False,
+    ) or [""]  # fmt: skip
 
 
 def _state(state: State) -> str:
@@ -137,13 +168,14 @@ def event(it: NodeEvent, at: float) -> str:
         case DialFailed():
             text = explain_dial(it.error, it.endpoint)
             waiting = it.conversation.waiting if it.conversation else 0
+            given_up = it.error.problem is DialProblem.GIVEN_UP
             if waiting:
                 text += " " + n_(
                     "{n} message waits: write another to try again, or /connect ADDRESS.",
                     "{n} messages wait: write another to try again, or /connect ADDRESS.",
                     waiting,
                 )
-            return notice(text, at, alarm=True)
+            return notice(text, at, alarm=not given_up)
         case AlreadyUp():
             return notice(_("{name} is connected already", name=name(it.conversation)), at)
         case LinkUp():

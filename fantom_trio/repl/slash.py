@@ -1,16 +1,14 @@
 """The commands themselves. A handler's docstring is its help, in English, translated when shown."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from fantom_trio.nursery import LISTENER_PORTS, Conversation, Endpoint, ReachError, list_interfaces
 from fantom_trio.repl import languages, render, sanitize
+from fantom_trio.repl.app import App
 from fantom_trio.repl.commands import CommandError, Commands
 from fantom_trio.repl.explain import explain_reach
 from fantom_trio.repl.languages import _
-
-if TYPE_CHECKING:
-    from fantom_trio.repl.app import App
 
 __all__ = ["COMMANDS"]
 
@@ -20,15 +18,16 @@ _LONGEST_NAME = 32
 
 
 @COMMANDS.add
-async def connect(app: "App", address: Endpoint, name: Annotated[str, "as"] = "") -> None:
+async def connect(app: App, address: Endpoint, name: Annotated[str, "as"] = "") -> None:
     """dials a peer, and names them if you like"""
     if name:
-        _check_name(app, name, None)
+        known = [peer for peer in app.node.conversations if peer.endpoint == address]
+        _check_name(app, name, known[0] if known else None)
     app.node.connect(address, name)
 
 
 @COMMANDS.add
-async def switch(app: "App", peer: Conversation | None = None) -> None:
+async def switch(app: App, peer: Conversation | None = None) -> None:
     """makes a peer the one who gets your lines; without PEER, the next who has unread messages"""
     if peer is None:
         unread = [each for each in app.node.conversations if each.unread]
@@ -40,7 +39,7 @@ async def switch(app: "App", peer: Conversation | None = None) -> None:
 
 
 @COMMANDS.add
-async def peers(app: "App") -> None:
+async def peers(app: App) -> None:
     """lists the peers, the latest first"""
     if not app.node.conversations:
         raise CommandError(_("There is no peer yet: /connect ADDRESS finds one."))
@@ -81,7 +80,7 @@ def _describe(peer: Conversation) -> str:
 
 
 @COMMANDS.add
-async def lang(app: "App", language: Literal["en", "ru", "sindarin"]) -> None:
+async def lang(app: App, language: Literal["en", "ru", "sindarin"]) -> None:
     """changes the language, for the next run as well"""
     languages.use(language)
     app.refresh()
@@ -96,7 +95,7 @@ async def lang(app: "App", language: Literal["en", "ru", "sindarin"]) -> None:
 
 
 @COMMANDS.add
-async def address(app: "App") -> None:
+async def address(app: App) -> None:
     """shows the addresses of this machine; a star marks the one you listen on"""
     listener = app.node.listener
     try:
@@ -118,7 +117,7 @@ async def address(app: "App") -> None:
 
 
 @COMMANDS.add
-async def listen(app: "App", port: int | Literal["off"] | None = None) -> None:
+async def listen(app: App, port: int | Literal["off"] | None = None) -> None:
     """starts the listener, moves it to another port, or stops it"""
     if port == "off":
         await app.node.stop_listening()
@@ -126,14 +125,15 @@ async def listen(app: "App", port: int | Literal["off"] | None = None) -> None:
         return
     if isinstance(port, int) and port not in LISTENER_PORTS:
         raise CommandError(_("The port must be between 30000 and 65535."))
+    app.node.own_port = port or app.node.own_port
     if app.own_address is None:
         app.find_own_address()
-        return
-    await app.start_listener(replace(app.own_address, port=port or app.node.own_port))
+    else:
+        await app.start_listener(replace(app.own_address, port=app.node.own_port))
 
 
 @COMMANDS.add
-async def name(app: "App", peer: Conversation, name: str) -> None:
+async def name(app: App, peer: Conversation, name: str) -> None:
     """calls a peer by a name of your choice"""
     _check_name(app, name, peer)
     peer.name = name
@@ -144,17 +144,19 @@ async def name(app: "App", peer: Conversation, name: str) -> None:
 
 
 @COMMANDS.add
-async def history(app: "App", count: int = 20) -> None:
+async def history(app: App, count: int = 20) -> None:
     """shows the last messages with the active peer, and how far yours came"""
     peer = app.require_active()
     await app.write(render.rule(peer))
     if peer.history.dropped:
         await app.print(_("The oldest messages are forgotten: {n} so far.", n=peer.history.dropped))
-    await app.write(render.messages(peer, peer.history.latest(count), states=True))
+    await app.write(
+        render.messages(peer, peer.history.latest(count), app.terminal.columns, states=True)
+    )
 
 
 @COMMANDS.add
-async def disconnect(app: "App", peer: Conversation | None = None) -> None:
+async def disconnect(app: App, peer: Conversation | None = None) -> None:
     """closes the links with a peer, and gives up connecting; the messages stay"""
     peer = peer or app.require_active()
     if not app.node.disconnect(peer):
@@ -162,7 +164,7 @@ async def disconnect(app: "App", peer: Conversation | None = None) -> None:
 
 
 @COMMANDS.add
-async def close(app: "App", peer: Conversation | None = None) -> None:
+async def close(app: App, peer: Conversation | None = None) -> None:
     """closes the links with a peer, and forgets all messages"""
     peer = peer or app.require_active()
     label = render.name(peer)
@@ -172,7 +174,7 @@ async def close(app: "App", peer: Conversation | None = None) -> None:
 
 
 @COMMANDS.add
-async def help_(app: "App", command: str = "") -> None:
+async def help_(app: App, command: str = "") -> None:
     """shows what each command does"""
     if command:
         found = COMMANDS.find(command)
@@ -189,12 +191,12 @@ async def help_(app: "App", command: str = "") -> None:
 
 
 @COMMANDS.add
-async def quit_(app: "App") -> None:
+async def quit_(app: App) -> None:
     """ends every link, wipes the keys and leaves"""
     app.stop()
 
 
-def _check_name(app: "App", name: str, peer: Conversation | None) -> None:
+def _check_name(app: App, name: str, peer: Conversation | None) -> None:
     """A name is short, can be told from a number, an address and a command, and is not taken."""
     if not name.isprintable() or sanitize.line(name) != name or len(name) > _LONGEST_NAME:
         raise CommandError(_("A name is at most {n} characters that can be seen.", n=_LONGEST_NAME))

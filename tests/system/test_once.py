@@ -97,7 +97,7 @@ async def test_nobody_there_exits_3() -> None:
 async def test_an_unknown_name_exits_3() -> None:
     done = await once("no-such-name.invalid", "hi")
     assert done.returncode == 3
-    assert "no-such-name.invalid:31488 is not known here" in sentence(done)
+    assert "no-such-name.invalid:31488" in sentence(done)  # not known, or no name server here
 
 
 async def test_a_peer_that_is_no_fantom_chat_exits_4() -> None:

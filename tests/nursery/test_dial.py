@@ -1,0 +1,354 @@
+"""Dialing, step by step: the name, the zone, the socket, the first lines, and how long it takes."""
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from fantom_trio.nursery.connection import Connection
+from fantom_trio.nursery.dial import DialError, DialProblem, _scope_id, dial, look_up
+from fantom_trio.nursery.limits import Limits
+from fantom_trio.wire import Endpoint
+from tests.nursery.address_service import Names
+from tests.nursery.ends import PATIENCE, Peer, answer, peer_listener, slots_in_use
+
+LIMITS = Limits()
+OUR_PORT = 40123
+BOB = Endpoint("2001:db8::7", 40001)
+NAME = Endpoint("bob.example", 40001)
+
+
+async def failure(attempt: Awaitable[object]) -> DialError:
+    with pytest.raises(DialError) as caught:
+        await attempt
+    return caught.value
+
+
+# Names.
+
+
+class Families(Names):
+    """Keeps the families apart, as a real resolver does."""
+
+    async def getaddrinfo(  # type: ignore[override]
+        self, host: bytes, port: int, family: int = 0, *_rest: int
+    ) -> list[tuple[int, int, int, str, Any]]:
+        found = [row for row in await super().getaddrinfo(host, port) if row[0] == family]
+        if not found:
+            raise socket.gaierror(socket.EAI_NODATA, "No address associated with hostname")
+        return list(found)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "host"),
+    [
+        (["2001:db8::7"], "2001:db8::7"),
+        (["192.0.2.7", "2001:0DB8:0::7", "2001:db8::8"], "2001:db8::7"),
+        (["::ffff:192.0.2.7", "ff02::1", "2001:db8::7"], "2001:db8::7"),
+        (["fe80::7%eth0"], "fe80::7"),
+    ],
+)
+async def test_a_name_becomes_its_first_ipv6_address(addresses: list[str], host: str) -> None:
+    trio.socket.set_custom_hostname_resolver(Families(**{"bob.example": addresses}))
+    assert await look_up(NAME, 10) == Endpoint(host, 40001)
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        ({"bob.example": ["192.0.2.7"]}, DialProblem.IPV4_ONLY),
+        ({"bob.example": ["192.0.2.7", "::ffff:192.0.2.7"]}, DialProblem.IPV4_ONLY),
+        ({"bob.example": ["::ffff:192.0.2.7"]}, DialProblem.NAME_UNKNOWN),
+        ({"bob.example": ["::"]}, DialProblem.NAME_UNKNOWN),
+        ({"alice.example": ["2001:db8::7"]}, DialProblem.NAME_UNKNOWN),
+        ({}, DialProblem.NAME_UNKNOWN),
+    ],
+)
+async def test_a_name_without_an_ipv6_address_says_so(
+    names: dict[str, Sequence[str]], problem: DialProblem
+) -> None:
+    trio.socket.set_custom_hostname_resolver(Families(**names))
+    assert (await failure(look_up(NAME, 10))).problem is problem
+
+
+async def test_an_address_is_not_looked_up() -> None:
+    trio.socket.set_custom_hostname_resolver(Families())
+    for endpoint in (BOB, Endpoint("fe80::7", 40001, "eth0")):
+        assert await look_up(endpoint, 0) == endpoint
+
+
+async def test_a_name_server_that_is_silent_is_given_up(autojump_clock: MockClock) -> None:
+    class Silent(Names):
+        async def getaddrinfo(self, *_args: object) -> list[Any]:
+            await trio.sleep_forever()
+            raise AssertionError
+
+    trio.socket.set_custom_hostname_resolver(Silent())
+    error = await failure(look_up(NAME, 7))
+    assert trio.current_time() == 7
+    assert error.problem is DialProblem.NO_NAME_SERVER
+
+
+async def test_trouble_of_the_name_server_is_told_apart_from_an_unknown_name() -> None:
+    class Broken(Names):
+        async def getaddrinfo(self, *_args: object) -> list[Any]:
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    trio.socket.set_custom_hostname_resolver(Broken())
+    assert (await failure(look_up(NAME, 7))).problem is DialProblem.NO_NAME_SERVER
+
+
+# Zones.
+
+LOOPBACK_INDEX, LOOPBACK_NAME = min(socket.if_nameindex())
+#: An index that no interface has; the second does not fit into the socket's address.
+NO_INDEX, HUGE = str(max(socket.if_nameindex())[0] + 1000), "9" * 20
+
+
+@pytest.mark.parametrize(
+    ("zone", "own"),
+    [
+        (LOOPBACK_NAME, None),
+        (str(LOOPBACK_INDEX), None),
+        (LOOPBACK_NAME, "nowhere0"),
+        ("", LOOPBACK_NAME),
+        ("Ethernet 2", LOOPBACK_NAME),
+        ("", str(LOOPBACK_INDEX)),
+        (NO_INDEX, LOOPBACK_NAME),
+        (HUGE, LOOPBACK_NAME),
+    ],
+)
+def test_the_zone_is_an_interface_of_ours_or_else_our_own(zone: str, own: str | None) -> None:
+    here = None if own is None else Endpoint("fe80::5", 40000, own)
+    assert _scope_id(Endpoint("fe80::7", 40001, zone), here) == LOOPBACK_INDEX
+
+
+@pytest.mark.parametrize("zone", ["", "nowhere0", NO_INDEX, HUGE])
+@pytest.mark.parametrize("own", [None, BOB, Endpoint("fe80::5", 40000, "nowhere0")])
+async def test_without_any_zone_of_ours_a_link_local_address_is_not_dialed(
+    zone: str, own: Endpoint | None
+) -> None:
+    peer = Endpoint("fe80::7", 40001, zone)
+    error = await failure(dial(peer, own=own, own_port=OUR_PORT, limits=LIMITS))
+    assert error.problem is DialProblem.NO_ZONE
+
+
+def test_an_address_that_needs_no_zone_has_none() -> None:
+    assert _scope_id(BOB, Endpoint("fe80::5", 40000, LOOPBACK_NAME)) == 0
+
+
+# Sockets that only pretend: what they were asked, and what becomes of it.
+
+
+class Pretended(trio.socket.SocketType):
+    def __init__(self, connecting: Callable[[], Awaitable[None]], can_bind: bool) -> None:
+        self.connecting = connecting
+        self.can_bind = can_bind
+        self.bound: object = None
+        self.dialed: object = None
+        self.closed = False
+
+    async def bind(self, address: Any) -> None:
+        if not self.can_bind:
+            raise OSError(errno.EADDRNOTAVAIL, "not ours")
+        self.bound = address
+
+    async def connect(self, address: Any) -> None:
+        self.dialed = address
+        await trio.lowlevel.checkpoint()
+        await self.connecting()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Network(trio.abc.SocketFactory):
+    """Every connection fails with ``error``, or hangs without one."""
+
+    def __init__(self, error: OSError | None = None, *, can_bind: bool = True) -> None:
+        self.error = error
+        self.can_bind = can_bind
+        self.sockets: list[Pretended] = []
+        self.at: list[float] = []
+        trio.socket.set_custom_socket_factory(self)
+
+    async def connecting(self) -> None:
+        if self.error is not None:
+            raise self.error
+        await trio.sleep_forever()
+
+    def socket(self, family: Any = 0, type: Any = 0, proto: int = 0) -> Pretended:
+        assert (family, type) == (socket.AF_INET6, socket.SOCK_STREAM)
+        self.at.append(round(trio.current_time(), 3))
+        self.sockets.append(Pretended(self.connecting, self.can_bind))
+        return self.sockets[-1]
+
+
+def system(number: int) -> OSError:
+    return OSError(number, "in the words of whoever raised it")
+
+
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [
+        (errno.ECONNREFUSED, DialProblem.REFUSED),
+        (errno.ENETUNREACH, DialProblem.NO_ROUTE),
+        (errno.EHOSTUNREACH, DialProblem.NO_ROUTE),
+        (errno.EADDRNOTAVAIL, DialProblem.NO_ROUTE),
+        (errno.EAFNOSUPPORT, DialProblem.NO_ROUTE),
+        (errno.EACCES, DialProblem.FORBIDDEN),
+        (errno.EPERM, DialProblem.FORBIDDEN),
+        (errno.ETIMEDOUT, DialProblem.TIMEOUT),
+        (errno.ENOBUFS, DialProblem.FAILED),
+    ],
+    ids=errno.errorcode.get,
+)
+async def test_what_the_system_says_names_the_step_that_failed(
+    number: int, problem: DialProblem
+) -> None:
+    network = Network(system(number))
+    error = await failure(dial(BOB, own=None, own_port=OUR_PORT, limits=LIMITS))
+    assert (error.problem, error.detail) == (problem, os.strerror(number))
+    (sock,) = network.sockets  # such a thing is not tried again
+    assert sock.dialed == (BOB.host, BOB.port, 0, 0)
+    assert sock.closed
+
+
+@pytest.mark.parametrize(
+    ("peer", "own", "source"),
+    [
+        (BOB, Endpoint("2001:db8::5", 40000), ("2001:db8::5", 0, 0, 0)),
+        (BOB, Endpoint("fd00::5", 40000), ("fd00::5", 0, 0, 0)),
+        (
+            Endpoint("fe80::7", 40001),
+            Endpoint("fe80::5", 40000, LOOPBACK_NAME),
+            ("fe80::5", 0, 0, LOOPBACK_INDEX),
+        ),
+        (Endpoint("::1", 40001), Endpoint("::1", 40000), ("::1", 0, 0, 0)),
+        (BOB, Endpoint("fe80::5", 40000, LOOPBACK_NAME), None),
+        (BOB, Endpoint("::1", 40000), None),
+        (Endpoint("::1", 40001), Endpoint("2001:db8::5", 40000), None),
+        (BOB, None, None),
+    ],
+)
+async def test_we_dial_from_the_listener_s_address_where_it_can_talk_with_the_peer(
+    peer: Endpoint, own: Endpoint | None, source: object
+) -> None:
+    network = Network(system(errno.ECONNREFUSED))
+    await failure(dial(peer, own=own, own_port=OUR_PORT, limits=LIMITS))
+    assert network.sockets[0].bound == source
+
+
+async def test_a_listener_s_address_that_is_gone_keeps_nobody_from_dialing() -> None:
+    network = Network(system(errno.ECONNREFUSED), can_bind=False)
+    own = Endpoint("2001:db8::5", 40000)
+    error = await failure(dial(BOB, own=own, own_port=OUR_PORT, limits=LIMITS))
+    assert error.problem is DialProblem.REFUSED
+    assert network.sockets[0].dialed == (BOB.host, BOB.port, 0, 0)
+
+
+@pytest.mark.parametrize(("deadline", "until"), [(float("inf"), 10), (3, 3), (0, 0), (-1, 0)])
+async def test_a_peer_who_does_not_answer_is_given_up_at_the_limit_or_the_deadline(
+    autojump_clock: MockClock, deadline: float, until: float
+) -> None:
+    network = Network()
+    attempt = dial(BOB, own=None, own_port=OUR_PORT, limits=LIMITS, deadline=deadline)
+    assert (await failure(attempt)).problem is DialProblem.TIMEOUT
+    assert trio.current_time() == until
+    assert all(sock.closed for sock in network.sockets)
+
+
+async def test_a_cancelled_dial_closes_its_socket() -> None:
+    network = Network()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: dial(BOB, own=None, own_port=OUR_PORT, limits=LIMITS))
+            await trio.testing.wait_all_tasks_blocked()
+            assert not network.sockets[0].closed
+            scope.cancel()
+    assert network.sockets[0].closed
+
+
+@pytest.mark.parametrize(
+    ("deadline", "tries"),
+    [
+        (float("inf"), [0, 0.1, 0.4, 1]),
+        (2, [0, 0.1, 0.4, 1]),
+        (0.9, [0, 0.1, 0.4]),
+        (0.3, [0, 0.1]),
+        (0.05, [0]),
+    ],
+)
+async def test_who_breaks_off_is_tried_again_after_pauses_that_end_with_the_deadline(
+    autojump_clock: MockClock, deadline: float, tries: list[float]
+) -> None:
+    network = Network(system(errno.ECONNRESET))
+    attempt = dial(BOB, own=None, own_port=OUR_PORT, limits=LIMITS, deadline=deadline)
+    assert (await failure(attempt)).problem is DialProblem.BUSY
+    assert network.at == tries
+    assert trio.current_time() == pytest.approx(tries[-1])
+
+
+# Real sockets.
+
+
+async def test_a_full_listener_is_a_time_out(autojump_clock: MockClock) -> None:
+    autojump_clock.autojump_threshold = 0.02
+    with socket.socket(socket.AF_INET6) as full, contextlib.ExitStack() as waiting:
+        full.bind(("::1", 0))
+        full.listen(0)
+        address = full.getsockname()[:2]
+        for _ in range(2):  # as many as a system lets wait; the next one's packets are dropped
+            early = waiting.enter_context(socket.socket(socket.AF_INET6))
+            early.setblocking(False)
+            early.connect_ex(address)
+        peer = Endpoint(*address)
+        error = await failure(dial(peer, own=None, own_port=OUR_PORT, limits=LIMITS))
+    assert error.problem is DialProblem.TIMEOUT
+    assert trio.current_time() == pytest.approx(LIMITS.connect_seconds)
+
+
+async def test_a_silent_listener_is_given_up_at_the_deadline(autojump_clock: MockClock) -> None:
+    autojump_clock.autojump_threshold = 0.02
+    before = slots_in_use()
+    async with peer_listener() as (where, _):
+        attempt = dial(where, own=None, own_port=OUR_PORT, limits=LIMITS, deadline=3)
+        assert (await failure(attempt)).problem is DialProblem.SLOW
+    assert trio.current_time() == pytest.approx(3)
+    assert slots_in_use() == before
+
+
+@pytest.mark.parametrize(
+    ("own", "client_id"),
+    [
+        (Endpoint("::1", 40000), b"::1:40000"),
+        (Endpoint("2001:db8::5", 40000), b"::1:40123"),
+        (Endpoint("fe80::5", 40000, LOOPBACK_NAME), b"::1:40123"),
+        (None, b"::1:40123"),
+    ],
+)
+async def test_the_client_id_is_where_this_peer_can_dial_us_back(
+    own: Endpoint | None, client_id: bytes
+) -> None:
+    with trio.fail_after(PATIENCE):
+        async with peer_listener() as (where, listener), trio.open_nursery() as nursery:
+            links: list[Connection] = []
+
+            async def call() -> None:
+                links.append(await dial(where, own=own, own_port=OUR_PORT, limits=LIMITS))
+                links[0].link.say("it is me")
+                await links[0].send()
+
+            nursery.start_soon(call)
+            peer = await answer(listener)
+            assert await peer.read_text() == "it is me"
+            assert peer.client_id_seen == client_id
+            links[0].close()
+            peer.close()
+    Peer.alive.clear()

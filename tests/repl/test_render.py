@@ -1,0 +1,436 @@
+"""What the screen shows: where a message stands, and that nobody but us moves or colours it."""
+
+import re
+import time
+import typing
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wcwidth import wcswidth
+
+from fantom_trio.nursery import (
+    AlreadyUp,
+    Connection,
+    Conversation,
+    DialError,
+    DialFailed,
+    Dialing,
+    DialProblem,
+    Ending,
+    Endpoint,
+    HistoryFull,
+    Limits,
+    LinkEnded,
+    LinkKind,
+    LinkUp,
+    Message,
+    NodeEvent,
+    NotShown,
+    Received,
+    Role,
+    Sent,
+    State,
+    Violation,
+    Why,
+)
+from fantom_trio.nursery.conversation import ConversationKey
+from fantom_trio.repl import render, sanitize
+from fantom_trio.repl.terminal import Fragments
+from fantom_trio.wire import Link
+
+OWN_COLOURS = re.compile("\x1b\\[(?:0|1|2|31|33|36)m")
+#: Four minutes past twelve, on whatever clock this machine goes by.
+NOON = time.mktime((2030, 1, 1, 12, 4, 0, 0, 0, -1))
+BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067")
+THERE = Endpoint("2001:db8::7", 40001)
+
+
+def plain(text: str) -> str:
+    return OWN_COLOURS.sub("", text)
+
+
+def conversation(name: str = "", host: str = "2001:db8::7", number: int = 1) -> Conversation:
+    return Conversation(ConversationKey(host, 0), number, Limits(), name)
+
+
+def online(peer: Conversation) -> Conversation:
+    """As far as the screen looks at it."""
+    unused: Any = None
+    peer.incoming.append(Connection(unused, Link(Role.LISTENER), THERE))
+    return peer
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "_keep_alive", lambda self: None)
+
+
+def said(text: str, state: State = State.RECEIVED, *, damaged: bool = False) -> Message:
+    return Message(text, NOON, state, damaged)
+
+
+def shown(peer: Conversation, message: Message, *, states: bool = False) -> list[str]:
+    """The lines of one message without their colours."""
+    text = plain(render.message(peer, message, None, states=states))
+    assert text.endswith("\n")
+    return text[:-1].split("\n")
+
+
+# Messages.
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "lines"),
+    [
+        ("bob", said("hi"), ["12:04 bob  hi"]),
+        ("", said("hi"), ["12:04 [2001:db8::7]  hi"]),
+        ("bob", said("hi", State.SENT), ["12:04 you  hi"]),
+        ("bob", said(""), ["12:04 bob  "]),
+        ("bob", said("one\ntwo\n\nfour\n"), [
+            "12:04 bob  one",
+            "           two",
+            "           ",
+            "           four",
+        ]),
+        ("天地", said("one\ntwo"), ["12:04 天地  one", "            two"]),
+        ("é👋🏽", said("one\r\ntwo"), ["12:04 é👋🏽  one", "           two"]),
+        ("bob", said("one\ntwo", State.WAITING), ["12:04 you  one", "           two"]),
+        ("bob", said("12:05 bob\r12:05 you  forged\x1b[2J"),
+         ["12:04 bob  12:05 bob‹U+000D›12:05 you  forged‹U+001B›[2J"]),
+        ("bob", said("left שלום\nright"), ["12:04 bob  \u2068left שלום\u2069", "           right"]),
+        ("bob", said("caf\ufffd", damaged=True),
+         ["12:04 bob  caf\ufffd (damaged on the way: it was not UTF-8)"]),
+        ("bob", said("caf\ufffd\nau lait", damaged=True),
+         ["12:04 bob  caf\ufffd", "           au lait (damaged on the way: it was not UTF-8)"]),
+    ],
+)  # fmt: skip
+def test_time_and_name_come_first_and_further_lines_stand_below_the_text(
+    name: str, message: Message, lines: list[str]
+) -> None:
+    assert shown(conversation(name), message) == lines
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (State.WAITING, "12:04 you  hi (waiting)"),
+        (State.SENT, "12:04 you  hi (sent)"),
+        (State.RECEIVED, "12:04 bob  hi"),
+    ],
+)
+def test_the_history_says_how_far_ours_came(state: State, line: str) -> None:
+    assert shown(conversation("bob"), said("hi", state), states=True) == [line]
+
+
+def test_what_a_peer_writes_about_states_is_not_in_our_colour() -> None:
+    honest = render.message(conversation("bob"), said("hi", State.SENT), None, states=True)
+    forged = render.message(conversation("bob"), said("hi (sent)"), None, states=True)
+    assert "\x1b[2m(sent)\x1b[0m" in honest
+    assert "hi (sent)\n" in forged
+
+
+def test_several_messages_stand_below_each_other() -> None:
+    them = [said("one"), said("two\nlines", State.SENT), said("three")]
+    text = plain(render.messages(conversation("bob"), them, None))
+    assert text == ("12:04 bob  one\n12:04 you  two\n           lines\n12:04 bob  three\n")
+
+
+def test_a_rule_names_the_peer_whose_messages_follow() -> None:
+    assert plain(render.rule(conversation("bob", number=3))).startswith("── 3 bob ──")
+
+
+# Whatever a peer sends.
+
+HOSTILE = st.text(
+    st.one_of(
+        st.characters(),
+        st.sampled_from("\x1b[2J31m0\x9b\x07\r\n\t\x08\x85\u2028\u2029\u202e\u2066\u2068\u200b"),
+        st.sampled_from("天한שم\u0301\u0e47👋\u200d\ufe0f\U0001f3fd:12 ·\u2069"),
+    ),
+    max_size=60,
+)
+MESSAGES = st.builds(Message, HOSTILE, st.just(NOON), st.sampled_from(State), st.booleans())
+ENDPOINTS = st.builds(Endpoint, HOSTILE, st.integers(0, 65535), HOSTILE)
+CONVERSATIONS = st.builds(
+    lambda host, port, name: Conversation(ConversationKey(host, port), 1, Limits(), name),
+    HOSTILE, st.integers(0, 65535), HOSTILE,
+)  # fmt: skip
+DIAL_ERRORS = st.builds(
+    DialError, st.sampled_from(DialProblem), HOSTILE, st.sampled_from(Violation)
+)
+ENDINGS = st.builds(
+    Ending, st.sampled_from(Why), st.sampled_from(Violation), st.just("X at y.py:1")
+)
+EVENTS: dict[type, st.SearchStrategy[NodeEvent]] = {
+    Dialing: st.builds(Dialing, CONVERSATIONS, ENDPOINTS),
+    DialFailed: st.builds(DialFailed, st.none() | CONVERSATIONS, ENDPOINTS, DIAL_ERRORS),
+    AlreadyUp: st.builds(AlreadyUp, CONVERSATIONS),
+    LinkUp: st.builds(
+        LinkUp, CONVERSATIONS, st.sampled_from(Role), st.sampled_from(LinkKind), st.booleans()
+    ),
+    LinkEnded: st.builds(
+        LinkEnded,
+        st.none() | CONVERSATIONS,
+        ENDPOINTS,
+        st.sampled_from(Role),
+        ENDINGS,
+        st.booleans(),
+    ),
+    Received: st.builds(Received, CONVERSATIONS, st.lists(MESSAGES)),
+    NotShown: st.builds(NotShown, CONVERSATIONS, st.integers(1, 10**6)),
+    Sent: st.builds(Sent, CONVERSATIONS, st.lists(MESSAGES)),
+    HistoryFull: st.builds(HistoryFull, CONVERSATIONS),
+}
+
+
+def assert_harmless(text: str) -> None:
+    """Printable text in our own colours; isolates only in pairs and within their line."""
+    for line in plain(text).split("\n"):
+        assert {unicodedata.category(char) for char in line}.isdisjoint({"Cc", "Cs", "Zl", "Zp"})
+        assert not set(line) & BIDI
+        assert re.sub("[^\u2068\u2069]", "", line).replace("\u2068\u2069", "") == ""
+
+
+@settings(max_examples=300)
+@given(CONVERSATIONS, MESSAGES, st.booleans())
+def test_a_message_holds_our_colours_only_and_keeps_out_of_the_time_s_column(
+    peer: Conversation, message: Message, states: bool
+) -> None:
+    text = render.message(peer, message, None, states=states)
+    assert_harmless(text)
+    first, *further = shown(peer, message, states=states)
+    who = "you" if message.mine else render.name(peer)
+    head = f"12:04 {who}  "
+    assert first.startswith(head)
+    for line in further:
+        assert line.startswith(" " * wcswidth(head))
+
+
+@settings(max_examples=300)
+@given(st.one_of(*EVENTS.values()))
+def test_an_event_holds_our_colours_only_and_is_one_notice(event: NodeEvent) -> None:
+    text = render.event(event, NOON)
+    assert_harmless(text)
+    assert not text or re.fullmatch(r"12:04 · [^\n]+\n", plain(text))
+
+
+@settings(max_examples=300)
+@given(st.lists(CONVERSATIONS, max_size=3), st.integers(0, 3))
+def test_prompt_and_toolbar_are_one_line_of_plain_text(peers: list[Conversation], at: int) -> None:
+    active = peers[at] if at < len(peers) else None
+    for fragments in (render.prompt(active), render.toolbar(peers, active, "en")):
+        text = "".join(text for _, text in fragments)
+        assert_harmless(text)
+        assert "\x1b" not in text
+        assert "\n" not in text
+
+
+# Events.
+
+
+def test_every_event_is_rendered() -> None:
+    assert set(EVENTS) == set(typing.get_args(NodeEvent))
+
+
+BOB = conversation("bob")
+REFUSED = DialError(DialProblem.REFUSED)
+
+
+def patient(count: int) -> Conversation:
+    peer = conversation("bob")
+    for _ in range(count):
+        peer.write("hi", NOON)
+    return peer
+
+
+def ended(
+    why: Why, peer: Conversation | None = BOB, *, last: bool = True, place: str = ""
+) -> LinkEnded:
+    ending = Ending(why, Violation.BAD_MAC if why is Why.VIOLATION else None, place)
+    return LinkEnded(peer, THERE, Role.LISTENER, ending, last)
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (Dialing(BOB, THERE), "connecting to [2001:db8::7]:40001 … /disconnect to give up"),
+        (
+            DialFailed(None, Endpoint("bob.example", 40001), DialError(DialProblem.IPV4_ONLY)),
+            "The name bob.example:40001 has an IPv4 address only, and this is IPv6 only.",
+        ),
+        (
+            DialFailed(BOB, THERE, REFUSED),
+            "Nobody listens at [2001:db8::7]:40001: check the port, and that your peer is there.",
+        ),
+        (
+            DialFailed(patient(1), THERE, REFUSED),
+            "Nobody listens at [2001:db8::7]:40001: check the port, and that your peer is there."
+            " 1 message waits: write another to try again, or /connect ADDRESS.",
+        ),
+        (
+            DialFailed(patient(2), THERE, REFUSED),
+            "Nobody listens at [2001:db8::7]:40001: check the port, and that your peer is there."
+            " 2 messages wait: write another to try again, or /connect ADDRESS.",
+        ),
+        (AlreadyUp(BOB), "bob is connected already"),
+        (
+            LinkUp(BOB, Role.DIALER, LinkKind.CLASSIC, first=True),
+            "bob is here: classic link, the peer cannot be verified",
+        ),
+        (
+            LinkUp(BOB, Role.LISTENER, LinkKind.CLASSIC, first=True),
+            "bob connected to you: classic link, the peer cannot be verified",
+        ),
+        (LinkUp(BOB, Role.LISTENER, LinkKind.CLASSIC, first=False), ""),
+        (ended(Why.CLOSED), "bob is gone: it closed the link"),
+        (ended(Why.CLOSED, last=False), ""),
+        (ended(Why.DISCONNECTED, last=False), ""),
+        (ended(Why.LOST), "bob is gone: the connection broke"),
+        (ended(Why.LOST, last=False), "one of two links with bob is gone: the connection broke"),
+        (
+            ended(Why.VIOLATION, last=False),
+            "one of two links with bob is gone: it sent a message that was not encrypted for this"
+            " link, or was changed",
+        ),
+        (
+            ended(Why.BUG, place="IndexError at node.py:7"),
+            "bob is gone: a bug in fantom-trio ended the link: IndexError at node.py:7",
+        ),
+        (
+            ended(Why.SLOW, None),
+            "[2001:db8::7]:40001 was turned away: it did not complete the handshake in 10 seconds",
+        ),
+        (
+            NotShown(BOB, 1),
+            "1 message from bob came too fast to be shown: /history 1 shows it",
+        ),
+        (
+            NotShown(BOB, 12),
+            "12 messages from bob came too fast to be shown: /history 12 shows them",
+        ),
+        (
+            HistoryFull(BOB),
+            "the history of bob is full: the oldest messages are forgotten from here on",
+        ),
+        (Received(BOB, [said("hi")]), ""),
+        (Sent(BOB, [said("hi", State.SENT)]), ""),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_an_event_is_told_in_one_line_or_needs_no_words(event: NodeEvent, line: str) -> None:
+    assert plain(render.event(event, NOON)) == (f"12:04 · {line}\n" if line else "")
+
+
+@pytest.mark.parametrize(
+    ("event", "loud"),
+    [
+        (DialFailed(BOB, THERE, REFUSED), True),
+        (ended(Why.VIOLATION), True),
+        (ended(Why.BUG, None), True),
+        (ended(Why.VIOLATION, None), False),  # strangers do that all day
+        (ended(Why.LOST), False),
+        (AlreadyUp(BOB), False),
+    ],
+)
+def test_red_is_for_what_the_user_should_look_at(event: NodeEvent, loud: bool) -> None:
+    assert ("\x1b[31m" in render.event(event, NOON)) is loud
+
+
+# Prompt and toolbar.
+
+
+def words(fragments: Fragments) -> str:
+    return "".join(text for _, text in fragments)
+
+
+@pytest.mark.parametrize(
+    ("active", "prompt"),
+    [
+        (None, "(nobody) ▸ "),
+        (conversation("bob"), "1 bob offline ▸ "),
+        (conversation(number=2), "2 [2001:db8::7] offline ▸ "),
+    ],
+)
+def test_the_prompt_names_who_gets_the_line(active: Conversation | None, prompt: str) -> None:
+    assert words(render.prompt(active)) == prompt
+
+
+async def test_the_prompt_says_what_kind_of_link_there_is() -> None:
+    assert words(render.prompt(online(conversation("bob")))) == "1 bob classic ▸ "
+
+
+async def test_the_toolbar_has_every_peer_what_is_unread_and_what_waits() -> None:
+    bob, alice, carol = patient(2), online(conversation("alice", number=2)), patient(1)
+    carol.number, carol.name = 3, "carol"
+    alice.unread, carol.unread = 3, 1
+    fragments = render.toolbar([bob, alice, carol], bob, "ru")
+    assert words(fragments) == " 1 bob offline  2 alice +3  3 carol +1 offline   3 undelivered  ru "
+    styles = {text.split()[1]: style for style, text in fragments[:3]}
+    assert styles == {"bob": "bold", "alice": "ansiyellow", "carol": "ansiyellow"}
+
+
+def test_the_toolbar_of_nobody_is_the_language() -> None:
+    assert words(render.toolbar([], None, "en")).strip() == "en"
+
+
+# Narrow screens.
+
+
+def test_a_notice_is_folded_between_words_and_below_its_text() -> None:
+    text = render.notice("one two three four five six\nseven", NOON, alarm=True)
+    folded = render.fold(text, 24, render.NOTICE_INDENT)
+    assert plain(folded).split("\n") == [
+        "12:04 · one two three",
+        "        four five six",
+        "        seven",
+        "",
+    ]
+    assert_harmless(folded)
+
+
+@pytest.mark.parametrize("columns", [None, 0, 1, render.NOTICE_INDENT + 10])
+def test_without_a_screen_or_room_nothing_is_folded(columns: int | None) -> None:
+    text = render.notice("one two three four five six " * 9, NOON)
+    assert render.fold(text, columns, render.NOTICE_INDENT) == text
+
+
+@settings(max_examples=300)
+@given(st.text(st.characters(categories=["L", "N", "P", "Zs", "Mn"])), st.integers(19, 90))
+def test_no_folded_line_is_wider_than_the_screen_and_nothing_is_lost(
+    text: str, columns: int
+) -> None:
+    line = sanitize.line(text)
+    folded = render.fold(render.notice(line, NOON), columns, render.NOTICE_INDENT)
+    first, *further = plain(folded).removesuffix("\n").split("\n")
+    for each in (first, *further):
+        assert wcswidth(each) <= columns
+    assert first.startswith("12:04 ·")
+    assert all(each.startswith(" " * render.NOTICE_INDENT) for each in further)
+    assert_harmless(folded)
+    assert "".join(plain(folded).split()) == "".join(f"12:04·{line}".split())
+
+
+# Long lines: the terminal must never wrap what a peer wrote into the columns of time and name.
+
+
+FORGERY = "x" * 29 + "12:05 carol  please send it here"
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+@pytest.mark.parametrize(
+    "text", [FORGERY, "a b " * 60, "語" * 50, "x\n" + FORGERY, "👨‍👩‍👧‍👦" * 20]
+)
+def test_a_long_message_is_folded_under_itself(text: str, columns: int) -> None:
+    peer = conversation("bob")
+    shown = plain(render.message(peer, said(text), columns)).removesuffix("\n").split("\n")
+    assert all(wcswidth(line) <= columns for line in shown)
+    assert all(line.startswith(" " * 6) for line in shown[1:])
+    assert "".join("".join(shown).partition("bob")[2].split()) == "".join(text.split())
+
+
+def test_beside_a_long_name_the_text_begins_below_it() -> None:
+    peer = conversation("a-name-of-thirty-two-characters!")
+    assert plain(render.message(peer, said("hello"), 40)).split("\n")[1] == "      hello"

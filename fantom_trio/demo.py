@@ -2,7 +2,7 @@
 
 import trio
 
-from fantom_trio.nursery import Endpoint, Node, OutboxFull, Received
+from fantom_trio.nursery import Endpoint, Node, NoWayBack, OutboxFull, Received
 
 __all__ = ["echo"]
 
@@ -18,5 +18,5 @@ async def echo(node: Node, *, task_status: trio.TaskStatus[Endpoint]) -> None:
             for message in event.messages:
                 try:
                     node.say(event.conversation, message.text)
-                except OutboxFull:  # an echo that cannot keep up is silent
+                except (OutboxFull, NoWayBack):  # an echo that cannot keep up is silent
                     break

@@ -21,7 +21,8 @@ from fantom_trio.nursery.events import (
     Sent,
 )
 from fantom_trio.nursery.limits import LISTENER_PORTS, Limits
-from fantom_trio.nursery.node import ListenError, Node, NoWayBack, open_node
+from fantom_trio.nursery.listener import ListenError
+from fantom_trio.nursery.node import Node, NoWayBack, open_node
 from fantom_trio.nursery.reach import (
     DEFAULT_SERVICE,
     ReachError,

@@ -2,6 +2,8 @@
 
 import contextlib
 import enum
+import errno
+import os
 import socket
 import sys
 import traceback
@@ -22,7 +24,7 @@ from fantom_trio.wire import (
     Violation,
 )
 
-__all__ = ["Connection", "ConnectionLost", "Ending", "Why", "endpoint_of"]
+__all__ = ["Connection", "ConnectionLost", "Ending", "Why", "endpoint_of", "index_of"]
 
 
 class ConnectionLost(Exception):
@@ -195,3 +197,11 @@ def endpoint_of(address: tuple[str, int, int, int]) -> Endpoint:
         except OSError:
             zone = str(index)
     return Endpoint(host, port, zone)
+
+
+def index_of(zone: str) -> int:
+    """The index of an interface of this machine, given its name or index; raises ``OSError``."""
+    try:
+        return socket.if_nametoindex(socket.if_indextoname(int(zone)) if zone.isdecimal() else zone)
+    except OverflowError:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None

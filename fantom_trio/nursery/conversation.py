@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import trio
 
-from fantom_trio.nursery.connection import Connection
+from fantom_trio.nursery.connection import Connection, Ending, Why
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.wire import Endpoint
 
@@ -106,6 +106,23 @@ class History:
 
 
 @dataclass(eq=False)
+class Outgoing:
+    """The link that we dial, from the first packet to its end."""
+
+    endpoint: Endpoint
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    #: Once its handshake is done.
+    connection: Connection | None = None
+
+    def end(self) -> None:
+        """Stop dialing, or close the link."""
+        if self.connection is None:
+            self.scope.cancel()
+        else:
+            self.connection.end(Ending(Why.DISCONNECTED))
+
+
+@dataclass(eq=False)
 class Conversation:
     """One peer, for as long as the program runs or until ``/close``."""
 
@@ -119,15 +136,13 @@ class Conversation:
     endpoint: Endpoint | None = None
     #: Received and not yet shown.
     unread: int = 0
-    #: The one link that we dialed and write on.
-    outgoing: Connection | None = None
-    #: Ends the task that dials, or that holds ``outgoing``; None while there is none.
-    dialing: trio.CancelScope | None = None
+    #: The one link that we dial and write on.
+    outgoing: Outgoing | None = None
     #: The links that the peer dialed.
     incoming: list[Connection] = field(default_factory=list)
     #: At least one link was up at some time.
     was_up: bool = False
-    #: Received since the screen was too slow to take any more.
+    #: Received while the screen was too slow to take any more.
     not_shown: int = 0
     #: The user knows that the oldest messages are dropped.
     told_full: bool = False
@@ -153,7 +168,13 @@ class Conversation:
     @property
     def links(self) -> list[Connection]:
         """Every link that is up, ours first."""
-        return [*filter(None, [self.outgoing]), *self.incoming]
+        ours = self.outgoing.connection if self.outgoing is not None else None
+        return [*filter(None, [ours]), *self.incoming]
+
+    @property
+    def dialing(self) -> bool:
+        """We dial, and there is no answer yet."""
+        return self.outgoing is not None and self.outgoing.connection is None
 
     @property
     def waiting(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from fantom_trio.nursery.connection import Connection, ConnectionLost, endpoint_of
+from fantom_trio.nursery.connection import Connection, ConnectionLost, endpoint_of, index_of
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.wire import Endpoint, Link, RemoteProtocolError, Role, Violation
 from fantom_trio.wire.address import AddressError, canonical_host
@@ -90,7 +90,7 @@ async def _addresses(endpoint: Endpoint, family: socket.AddressFamily) -> list[A
         if error.errno == socket.EAI_AGAIN:
             raise DialError(DialProblem.NO_NAME_SERVER) from None
         return []
-    except UnicodeError:  # a label that no name can have
+    except (OSError, UnicodeError):  # among them a label that no name can have
         return []
 
 
@@ -131,16 +131,22 @@ async def _dial_once(
         await connection.handshake(min(limits.handshake_seconds, _until(deadline)))
     except BaseException as error:
         connection.close()
-        if isinstance(error, trio.TooSlowError):
-            raise DialError(DialProblem.SLOW) from None
-        if isinstance(error, ConnectionLost):
-            raise DialError(DialProblem.BUSY) from None
-        if isinstance(error, RemoteProtocolError):
-            closed = error.violation is Violation.CLOSED_IN_HANDSHAKE
-            problem = DialProblem.BUSY if closed else DialProblem.VIOLATION
-            raise DialError(problem, violation=error.violation) from None
-        raise
+        raise _handshake_failed(error) from None
     return connection
+
+
+def _handshake_failed(error: BaseException) -> BaseException:
+    """What is the peer's or the network's fault as a ``DialError``, all else as it is."""
+    match error:
+        case trio.TooSlowError():
+            return DialError(DialProblem.SLOW)
+        case ConnectionLost():
+            return DialError(DialProblem.BUSY)
+        case RemoteProtocolError(violation=Violation.CLOSED_IN_HANDSHAKE as violation):
+            return DialError(DialProblem.BUSY, violation=violation)
+        case RemoteProtocolError():
+            return DialError(DialProblem.VIOLATION, violation=error.violation)
+    return error
 
 
 def _until(deadline: float) -> float:
@@ -152,22 +158,29 @@ async def _open_stream(
 ) -> trio.SocketStream:
     address = (endpoint.host, endpoint.port, 0, _scope_id(endpoint, own))
     with trio.move_on_after(seconds):
-        sock = trio.socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        try:
+            sock = trio.socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        except OSError as error:  # no IPv6 in this kernel, or no descriptor left
+            raise _failed(error) from None
         try:
             if own is not None and _same_kind(own, endpoint):
                 # From the listener's address, so that the peer can dial back to where we came from.
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, DialError):
                     await sock.bind((own.host, 0, 0, _scope_id(own, own)))
             await sock.connect(address)
         except OSError as error:
             sock.close()
-            problem = _BY_ERRNO.get(error.errno or 0, DialProblem.FAILED)
-            raise DialError(problem, os.strerror(error.errno or 0)) from None
+            raise _failed(error) from None
         except BaseException:
             sock.close()
             raise
         return trio.SocketStream(sock)
     raise DialError(DialProblem.TIMEOUT)
+
+
+def _failed(error: OSError) -> DialError:
+    number = error.errno or 0
+    return DialError(_BY_ERRNO.get(number, DialProblem.FAILED), os.strerror(number))
 
 
 def _same_kind(own: Endpoint, endpoint: Endpoint) -> bool:
@@ -185,9 +198,7 @@ def _scope_id(endpoint: Endpoint, own: Endpoint | None) -> int:
         return 0
     for zone in (endpoint.zone, own.zone if own else ""):
         try:
-            if zone.isdecimal():
-                return socket.if_nametoindex(socket.if_indextoname(int(zone)))
-            return socket.if_nametoindex(zone)
-        except (OSError, OverflowError):
+            return index_of(zone)
+        except OSError:
             continue
     raise DialError(DialProblem.NO_ZONE)

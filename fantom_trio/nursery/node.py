@@ -1,11 +1,9 @@
 """The node: one nursery with one listener task and one task per connection."""
 
 import contextlib
-import errno
 import itertools
-import os
+import logging
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
@@ -14,7 +12,13 @@ import trio
 
 from fantom_trio.nursery.admission import Admission
 from fantom_trio.nursery.connection import Connection, Ending, Why, endpoint_of
-from fantom_trio.nursery.conversation import Conversation, ConversationKey, Message, State
+from fantom_trio.nursery.conversation import (
+    Conversation,
+    ConversationKey,
+    Message,
+    Outgoing,
+    State,
+)
 from fantom_trio.nursery.dial import DialError, DialProblem, dial, look_up
 from fantom_trio.nursery.events import (
     AlreadyUp,
@@ -29,22 +33,13 @@ from fantom_trio.nursery.events import (
     Sent,
 )
 from fantom_trio.nursery.limits import Limits
+from fantom_trio.nursery.listener import listening_socket
 from fantom_trio.wire import DEFAULT_PORT, Endpoint, Link, PeerClosed, Role, Said
 
-__all__ = ["ListenError", "NoWayBack", "Node", "open_node"]
+__all__ = ["NoWayBack", "Node", "open_node"]
 
-
-class ListenError(Exception):
-    """The listener could not start: the port is in use, the address is not ours, or ``detail``."""
-
-    def __init__(self, endpoint: Endpoint, error: OSError) -> None:
-        # Python gives an unknown interface no number.
-        number = error.errno or errno.ENODEV
-        self.endpoint = endpoint
-        self.in_use = number == errno.EADDRINUSE
-        self.no_such_address = number in (errno.EADDRNOTAVAIL, errno.ENODEV)
-        self.detail = os.strerror(number)
-        super().__init__(f"cannot listen on {endpoint}: {self.detail}")
+# It warns when descriptors run out, ten times a second, and has nobody to tell but the screen.
+logging.getLogger("trio.serve_listeners").addHandler(logging.NullHandler())
 
 
 class NoWayBack(Exception):
@@ -91,6 +86,7 @@ class Node:
         self._owners: dict[Connection, Conversation] = {}  # of the links that peers dialed
         self._listening: trio.CancelScope | None = None
         self._stopped = trio.Event()
+        self._moving = trio.Lock()  # of the listener
         self._tell: trio.MemorySendChannel[NodeEvent]
         self.events: trio.MemoryReceiveChannel[NodeEvent]
         self._tell, self.events = trio.open_memory_channel(limits.events)
@@ -107,17 +103,22 @@ class Node:
 
         Raises ``ListenError``, and an old listener stays. Links that are up stay in any case.
         """
-        if endpoint == self.listener:
-            return endpoint
-        sock = _listening_socket(endpoint)
-        await self.stop_listening()
-        self.listener = replace(endpoint, port=sock.getsockname()[1])
-        self.own_port = self.listener.port
-        self._listening = await self._nursery.start(self._listen, sock)
-        return self.listener
+        async with self._moving:
+            if endpoint == self.listener:
+                return endpoint
+            sock = listening_socket(endpoint)
+            await self._stop_listening()
+            self.listener = replace(endpoint, port=sock.getsockname()[1])
+            self.own_port = self.listener.port
+            self._listening = await self._nursery.start(self._listen, sock)
+            return self.listener
 
     async def stop_listening(self) -> None:
         """Nobody can dial us from here on; links that are up stay."""
+        async with self._moving:
+            await self._stop_listening()
+
+    async def _stop_listening(self) -> None:
         self.listener = None
         if self._listening is not None:
             self._listening.cancel()
@@ -132,7 +133,7 @@ class Node:
 
         Raises ``OutboxFull`` or ``NoWayBack``; the text is not taken then.
         """
-        if conversation.dialing is None and conversation.endpoint is None:
+        if conversation.outgoing is None and conversation.endpoint is None:
             raise NoWayBack
         message = conversation.write(text, self._now())
         self._dial(conversation)
@@ -140,11 +141,10 @@ class Node:
 
     def disconnect(self, conversation: Conversation) -> bool:
         """Close every link of the conversation and stop dialing; False when there was nothing."""
-        busy = conversation.online or conversation.dialing is not None
-        for connection in conversation.links:
+        busy = conversation.online or conversation.dialing
+        self._end_outgoing(conversation)
+        for connection in conversation.incoming:
             connection.end(Ending(Why.DISCONNECTED))
-        if conversation.outgoing is None and conversation.dialing is not None:
-            conversation.dialing.cancel()
         return busy
 
     def close(self, conversation: Conversation) -> None:
@@ -205,27 +205,39 @@ class Node:
         first = not conversation.online
         conversation.incoming.append(connection)
         self._owners[connection] = conversation
-        await self._tell_up(conversation, connection, first)
+        await self._offer(self._up(conversation, connection, first))
         return conversation
 
     async def _take(self, conversation: Conversation, peer: Endpoint, said: list[Said]) -> None:
         """Into the history, then to the screen: a slow screen does not stop a classic link."""
         sender = said[-1].sender
-        if sender is not None and sender.port:
+        port = conversation.key.port if peer.is_loopback else sender.port if sender else 0
+        if port:
             # The claimed host is never believed; its port says where to dial back.
-            conversation.endpoint = replace(peer, port=conversation.key.port or sender.port)
+            conversation.endpoint = replace(peer, port=port)
         now = self._now()
         messages = [Message(event.text, now, State.RECEIVED, event.damaged) for event in said]
         for message in messages:
             conversation.history.append(message)
-        with trio.move_on_after(self.limits.stall_seconds) as patience:
-            if conversation.not_shown:
-                await self._tell.send(NotShown(conversation, conversation.not_shown))
-                conversation.not_shown = 0
-            await self._tell.send(Received(conversation, messages))
-        if patience.cancelled_caught:
+        if not await self._offer(Received(conversation, messages)):
             conversation.not_shown += len(messages)
-        await self._tell_if_full(conversation)
+            if conversation.not_shown == len(messages):
+                self._nursery.start_soon(self._tell_not_shown, conversation)
+        if conversation.history.dropped and not conversation.told_full:
+            conversation.told_full = await self._offer(HistoryFull(conversation))
+
+    async def _offer(self, event: NodeEvent) -> bool:
+        """Tell, but wait for a slow screen no longer than a classic dialer bears."""
+        with trio.move_on_after(self.limits.stall_seconds):
+            await self._tell.send(event)
+            return True
+        return False
+
+    async def _tell_not_shown(self, conversation: Conversation) -> None:
+        """As soon as the screen has room; one such task a conversation."""
+        while count := conversation.not_shown:
+            await self._tell.send(NotShown(conversation, count))
+            conversation.not_shown -= count
 
     # The link that we dial: a task for each conversation that has one.
 
@@ -237,45 +249,55 @@ class Node:
         except DialError as error:
             await self._tell.send(DialFailed(None, endpoint, error))
             return
+        except Exception as error:
+            bug = DialError(DialProblem.FAILED, Ending.bug(error).place)
+            await self._tell.send(DialFailed(None, endpoint, bug))
+            return
         conversation = self._conversation(ConversationKey.of(endpoint))
         conversation.name = name or conversation.name
-        if conversation.outgoing is not None:
+        link = conversation.outgoing
+        if link is not None and link.connection is not None:
             await self._tell.send(AlreadyUp(conversation))
-            return
-        if conversation.dialing is not None and conversation.endpoint != endpoint:
-            conversation.dialing.cancel()
-            conversation.dialing = None
-        conversation.endpoint = endpoint
-        self._dial(conversation)
+        elif link is not None and link.endpoint == endpoint:
+            await self._tell.send(Dialing(conversation, endpoint))
+        else:
+            self._end_outgoing(conversation)
+            conversation.endpoint = endpoint
+            self._dial(conversation)
 
     def _dial(self, conversation: Conversation) -> None:
-        if conversation.dialing is None and conversation.endpoint is not None:
-            conversation.dialing = trio.CancelScope()
-            self._nursery.start_soon(
-                self._run_outgoing, conversation, conversation.endpoint, conversation.dialing
-            )
+        if conversation.outgoing is None and conversation.endpoint is not None:
+            conversation.outgoing = Outgoing(conversation.endpoint)
+            self._nursery.start_soon(self._run_outgoing, conversation, conversation.outgoing)
 
-    async def _run_outgoing(
-        self, conversation: Conversation, endpoint: Endpoint, scope: trio.CancelScope
-    ) -> None:
+    def _end_outgoing(self, conversation: Conversation) -> None:
+        """It counts no more from here on; what is written next is dialed for."""
+        link, conversation.outgoing = conversation.outgoing, None
+        if link is not None:
+            link.end()
+
+    async def _run_outgoing(self, conversation: Conversation, link: Outgoing) -> None:
         """One dialed connection, from the first packet to its wiped keys."""
+        endpoint = link.endpoint
         failed: DialError | None = None
         ending: Ending | None = None
         begun = trio.current_time()
         try:
-            with scope:
+            with link.scope:
                 await self._tell.send(Dialing(conversation, endpoint))
                 connection = await dial(
                     endpoint, own=self.listener, own_port=self.own_port, limits=self.limits
                 )
+                # No checkpoint between: whoever ends the link finds it in one state or the other.
+                link.connection = connection
                 ending = await connection.run(lambda: self._write(conversation, connection))
         except DialError as error:
             failed = error
         except Exception as error:
             ending = Ending.bug(error)
         finally:
-            if conversation.dialing is scope:
-                conversation.dialing = conversation.outgoing = None
+            if conversation.outgoing is link:
+                conversation.outgoing = None
         self._drop_if_unused(conversation)
         if ending is None:
             failed = failed or DialError(DialProblem.GIVEN_UP)
@@ -290,9 +312,8 @@ class Node:
 
     async def _write(self, conversation: Conversation, connection: Connection) -> None:
         """All that waits, in batches, until the peer closes."""
-        first = not conversation.online
-        conversation.outgoing = connection
-        await self._tell_up(conversation, connection, first)
+        first = conversation.links == [connection]
+        await self._tell.send(self._up(conversation, connection, first))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, connection)
             with connection.ends():
@@ -303,7 +324,9 @@ class Node:
                     await connection.send()
                     conversation.sent(batch)
                     await self._tell.send(Sent(conversation, batch))
-                    await self._tell_if_full(conversation)
+                    if conversation.history.dropped and not conversation.told_full:
+                        conversation.told_full = True
+                        await self._tell.send(HistoryFull(conversation))
 
     async def _watch(self, connection: Connection) -> None:
         """A classic listener only ever closes."""
@@ -324,16 +347,14 @@ class Node:
     def _drop_if_unused(self, conversation: Conversation) -> None:
         """A mistyped address leaves nothing behind."""
         unused = not conversation.was_up and not conversation.history
-        if unused and conversation.dialing is None:
+        if unused and conversation.outgoing is None:
             self.close(conversation)
 
-    async def _tell_up(
-        self, conversation: Conversation, connection: Connection, first: bool
-    ) -> None:
+    def _up(self, conversation: Conversation, connection: Connection, first: bool) -> LinkUp:
         conversation.was_up = True
         kind = connection.link.kind
         assert kind is not None
-        await self._tell.send(LinkUp(conversation, connection.role, kind, first))
+        return LinkUp(conversation, connection.role, kind, first)
 
     async def _tell_ended(self, connection: Connection, ending: Ending) -> None:
         conversation = self._owners.pop(connection, None)
@@ -350,26 +371,3 @@ class Node:
         await self._tell.send(
             LinkEnded(conversation, connection.peer, connection.role, ending, last)
         )
-
-    async def _tell_if_full(self, conversation: Conversation) -> None:
-        if conversation.history.dropped and not conversation.told_full:
-            conversation.told_full = True
-            await self._tell.send(HistoryFull(conversation))
-
-
-def _listening_socket(endpoint: Endpoint) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if sys.platform == "win32":  # pragma: no cover
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:  # a restart need not wait for old connections to time out
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        index = socket.if_nametoindex(endpoint.zone) if endpoint.zone else 0
-        sock.bind((endpoint.host, endpoint.port, 0, index))
-        sock.listen(128)
-        sock.setblocking(False)
-    except OSError as error:
-        sock.close()
-        raise ListenError(endpoint, error) from None
-    return sock

@@ -98,11 +98,11 @@ class Interface:
 
 def list_interfaces() -> list[Interface]:
     """All interfaces, by index; raises ``ReachError``."""
-    import psutil  # only here and only now: a program that is given its address needs no list
-
     try:
+        import psutil  # only here and only now: a program that is given its address needs no list
+
         rows, stats = psutil.net_if_addrs(), psutil.net_if_stats()
-    except (OSError, RuntimeError, psutil.Error) as error:
+    except Exception as error:  # the system's, or psutil's own
         raise ReachError(ReachProblem.INTERFACES, str(error)) from error
     interfaces = []
     for name in rows:

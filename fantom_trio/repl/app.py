@@ -79,7 +79,7 @@ class App:
         self._first_peer = first_peer
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
-        self._finding = False
+        self._finder: trio.CancelScope | None = None
         self._told_strangers = -float("inf")
         self._untold_strangers = 0
 
@@ -103,10 +103,16 @@ class App:
 
     def find_own_address(self) -> None:
         """Find out where we can be reached, and listen there; both are told when they are known."""
-        if not self._finding:
+        if self._finder is None:
             assert self._nursery is not None
-            self._finding = True
-            self._nursery.start_soon(self._find_own_address)
+            self._finder = trio.CancelScope()
+            self._nursery.start_soon(self._find_own_address, self._finder)
+
+    def stop_finding(self) -> None:
+        """What is found out from here on is of no interest."""
+        if self._finder is not None:
+            self._finder.cancel()
+            self._finder = None
 
     # The two loops.
 
@@ -149,6 +155,8 @@ class App:
         peer = line.context
         try:
             if not isinstance(peer, Conversation) or peer not in self.node.conversations:
+                if self.node.conversations:
+                    self.require_active()
                 raise CommandError(_("Nobody is there to get this: /connect ADDRESS first."))
             try:
                 message = self.node.say(peer, text)
@@ -262,7 +270,13 @@ class App:
 
     # Our own address.
 
-    async def _find_own_address(self) -> None:
+    async def _find_own_address(self, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._find_and_listen()
+        if self._finder is scope:
+            self._finder = None
+
+    async def _find_and_listen(self) -> None:
         try:
             address = await self._find()
         except ReachError as error:
@@ -274,7 +288,6 @@ class App:
                 else _("Until then only peers on the same network can reach you.")
             )
             await self.print(nearby)
-        self._finding = False
         await self.start_listener(replace(address, port=self.node.own_port))
 
     async def _find(self) -> Endpoint:

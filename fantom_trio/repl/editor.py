@@ -74,6 +74,7 @@ class Editor:
         self.view = View()
         self._drawing = self._shown = self.view
         self._question: str | None = None
+        self._taken = False  # the text in the buffer was sent
         self._submit = submit
         self._answer = answer
         self._output = _Output(stdout, outlet, lost=self.quit)
@@ -136,7 +137,7 @@ class Editor:
     @property
     def is_line_empty(self) -> bool:
         """Nothing is being typed; readable from any thread."""
-        return not self._line.text
+        return self._taken or not self._line.text
 
     def quit(self) -> None:
         """End ``run``, now or as soon as it began to wait; more than once is fine."""
@@ -156,8 +157,11 @@ class Editor:
 
     def _accept_line(self, buffer: Buffer) -> bool:
         text = _SURROGATES.sub("\ufffd", buffer.text)
+        # The buffer is emptied when this returns; who gets the line may look before that.
+        self._taken = True
         if not text.strip() or self._submit(Line(text, self._shown.context)):
             return False
+        self._taken = False
         self._output.bell()
         return True  # the text stays
 
@@ -244,6 +248,7 @@ class Editor:
         @keys.add("enter", filter=on_line | on_secret)
         def send(event: KeyPressEvent) -> None:
             event.current_buffer.validate_and_handle()
+            self._taken = False
 
         @keys.add("escape", "enter", filter=on_line)
         def break_line(event: KeyPressEvent) -> None:

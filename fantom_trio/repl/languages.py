@@ -4,6 +4,7 @@ A text is looked up when it is shown, so ``use`` changes what is shown from then
 the program ever writes is the user's choice of language.
 """
 
+import errno
 import gettext
 import os
 import tempfile
@@ -51,7 +52,10 @@ def n_(one: str, many: str, n: int, /, **fields: object) -> str:
 
 
 def _file() -> Path:
-    return platformdirs.user_config_path("fantom-trio") / "language"
+    try:
+        return platformdirs.user_config_path("fantom-trio") / "language"
+    except RuntimeError as error:  # no HOME, and no entry for this user
+        raise OSError(errno.ENOENT, str(error)) from error
 
 
 def preferred() -> str:

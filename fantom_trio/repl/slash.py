@@ -59,13 +59,13 @@ def _describe(peer: Conversation) -> str:
         parts.append(_("no address to answer to"))
     if peer.links and (kind := peer.links[0].link.kind):
         parts.append(render.kind_name(kind))
-        if peer.outgoing is None:
+        if peer.outgoing is None or peer.dialing:
             parts.append(_("only they write to you"))
         elif peer.incoming:
             parts.append(_("both directions"))
         else:
             parts.append(_("only you write to them"))
-    elif peer.dialing is not None:
+    elif peer.dialing:
         parts.append(_("connecting"))
     else:
         parts.append(_("offline"))
@@ -120,6 +120,7 @@ async def address(app: App) -> None:
 async def listen(app: App, port: int | Literal["off"] | None = None) -> None:
     """starts the listener, moves it to another port, or stops it"""
     if port == "off":
+        app.stop_finding()
         await app.node.stop_listening()
         await app.print(_("Nobody can dial you now; open links stay open."))
         return

@@ -46,8 +46,8 @@ class CancelAfter(trio.abc.Instrument):
         for connection in self.hit:
             connection.scope.cancel()
         for conversation in self._node.conversations:
-            if conversation.dialing is not None:
-                conversation.dialing.cancel()
+            if conversation.outgoing is not None:
+                conversation.outgoing.scope.cancel()
         self.struck.set()
 
 
@@ -102,7 +102,7 @@ AWAITS = {
         "Connection.handshake › Connection.receive",  # handshake read
         "Connection.handshake › Connection.send",  # ACK write
         "Node._read › Connection.receive",  # frame read
-        "Node._read › Node._take",  # to the screen
+        "Node._take › Node._offer",  # to the screen
     },
     "outgoing": {
         "_dial_once › _open_stream",  # dial

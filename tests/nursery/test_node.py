@@ -29,7 +29,7 @@ from fantom_trio.nursery import (
     Why,
     open_node,
 )
-from fantom_trio.nursery.conversation import ConversationKey
+from fantom_trio.nursery.conversation import ConversationKey, Outgoing
 from fantom_trio.wire import Endpoint, LinkKind, Role, Violation
 from tests.nursery.ends import (
     LOOPBACK,
@@ -282,7 +282,7 @@ async def test_disconnect_gives_up_dialing() -> None:
             assert node.disconnect(conversation)
             failed = await next_event(node, DialFailed)
             assert failed.error.problem is DialProblem.GIVEN_UP
-            assert conversation.dialing is None
+            assert not conversation.dialing
             assert node.conversations == []
 
 
@@ -374,6 +374,10 @@ def frame_of(body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + body
 
 
+def flipped(frame: bytes) -> bytes:
+    return frame[:-1] + bytes([frame[-1] ^ 1])
+
+
 NONCE = bytes(24)
 
 
@@ -385,7 +389,7 @@ NONCE = bytes(24)
         (lambda peer: [b"\xff\xff\xff\xff"], Violation.FRAME_TOO_LONG),
         (lambda peer: [frame_of(b"no nul here")], Violation.FRAME_WITHOUT_NUL),
         (lambda peer: [frame_of(b"::1:1\0" + bytes(39))], Violation.BOX_SHORT),
-        (lambda peer: [peer.frame("x")[:-1] + b"!"], Violation.BAD_MAC),
+        (lambda peer: [flipped(peer.frame("x"))], Violation.BAD_MAC),
         (lambda peer: [peer.frame("a", nonce=NONCE)] * 2, Violation.REPLAY),
     ],
 )
@@ -553,10 +557,10 @@ async def test_a_new_address_for_the_same_peer_takes_over_from_a_dial_under_way(
             # Nothing of ours answers at that address; only the bookkeeping is looked at here.
             conversation = node._conversation(ConversationKey.of(silent))
             conversation.endpoint = silent
-            conversation.dialing = first = trio.CancelScope()
+            conversation.outgoing = first = Outgoing(silent)
             node.connect(replace(silent, port=40001))
             await trio.testing.wait_all_tasks_blocked()
-            assert first.cancel_called
+            assert first.scope.cancel_called
             assert conversation.endpoint == replace(silent, port=40001)
             node.disconnect(conversation)
 
@@ -684,7 +688,83 @@ async def test_a_stalled_screen_does_not_stall_the_link_and_is_told_what_it_miss
             mock_clock.jump(1.01)
             await trio.testing.wait_all_tasks_blocked(0.01)
         await peer.say("seen again")
-        assert (await next_event(node, NotShown)).count == 2
-        assert await next_texts(node, 1) == ["seen again"]
+        missed, seen = 0, False
+        while missed < 2 or not seen:
+            event = await node.events.receive()
+            missed += event.count if isinstance(event, NotShown) else 0
+            seen = seen or (isinstance(event, Received) and event.messages[0].text == "seen again")
+        assert missed == 2
         (conversation,) = node.conversations
         assert [m.text for m in conversation.history][-3:] == ["missed", "missed too", "seen again"]
+
+
+async def test_what_a_stalled_screen_missed_is_told_when_the_peer_says_no_more(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with listening_node(Limits(events=0)) as node:
+        peer = await Peer.meet_node(node)
+        await peer.say("seen")
+        assert await next_texts(node, 1) == ["seen"]
+        await peer.say("missed")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        mock_clock.jump(1.01)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert (await next_event(node, NotShown)).count == 1
+
+
+async def test_a_line_written_right_after_a_disconnect_is_dialed_for() -> None:
+    with trio.fail_after(PATIENCE):
+        async with listening_node() as node, peer_listener() as (where, listener):
+            node.connect(where)
+            first = await answer(listener)
+            conversation = (await next_event(node, LinkUp)).conversation
+            node.disconnect(conversation)
+            node.say(conversation, "one more thing")
+            assert await (await answer(listener)).read_text() == "one more thing"
+            await first.read_end()
+
+
+async def test_a_dial_that_took_over_leaves_one_link_that_can_be_ended() -> None:
+    with trio.fail_after(PATIENCE):
+        async with listening_node() as node, listening_node() as other:
+            assert other.listener is not None
+            for _ in range(30):
+                node.connect(other.listener)
+                node.disconnect((await next_event(node, Dialing)).conversation)
+                node.connect(other.listener)
+                conversation = (await next_event(node, LinkUp)).conversation
+                while not conversation.online or conversation not in node.conversations:
+                    conversation = (await next_event(node, LinkUp)).conversation
+                assert len(conversation.links) == 1
+                assert node.disconnect(conversation)
+                while (await next_event(node, LinkEnded)).conversation is not conversation:
+                    pass
+                assert not conversation.online
+
+
+async def test_two_moves_of_the_listener_at_once_leave_one() -> None:
+    with trio.fail_after(PATIENCE):
+        async with listening_node() as node:
+            found: list[Endpoint] = []
+
+            async def move() -> None:
+                found.append(await node.listen(LOOPBACK))
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    nursery.start_soon(move)
+            await node.stop_listening()
+            for endpoint in found:
+                with pytest.raises(OSError, match="failed"):
+                    await trio.open_tcp_stream("::1", endpoint.port)
+
+
+async def test_a_name_that_no_resolver_takes_ends_no_other_link() -> None:
+    with trio.fail_after(PATIENCE):
+        async with listening_node() as node:
+            peer = await Peer.meet_node(node)
+            for name in ("a..b", "x" * 70, "x" * 200):
+                node.connect(Endpoint(name, 31488))
+                assert (await next_event(node, DialFailed)).conversation is None
+            await peer.say("unharmed")
+            assert await next_texts(node, 1) == ["unharmed"]

@@ -15,6 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from fantom_trio.nursery import ReachError, ReachProblem, public_address
 from fantom_trio.nursery import node as node_module
+from fantom_trio.nursery.listener import listening_socket
 from fantom_trio.nursery.reach import SERVICE_TIMEOUT, Interface
 from fantom_trio.repl import app as app_module
 from fantom_trio.repl.app import Where
@@ -60,13 +61,12 @@ def ca(monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, tmp_path: Path) -
 def bound(monkeypatch: pytest.MonkeyPatch) -> list[Endpoint]:
     """Where the program listens; what is really bound is ``::1``."""
     endpoints: list[Endpoint] = []
-    listening_socket = node_module._listening_socket
 
     def bind(endpoint: Endpoint) -> socket.socket:
         endpoints.append(endpoint)
         return listening_socket(LOOPBACK)
 
-    monkeypatch.setattr(node_module, "_listening_socket", bind)
+    monkeypatch.setattr(node_module, "listening_socket", bind)
     return endpoints
 
 

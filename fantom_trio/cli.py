@@ -1,11 +1,13 @@
 """Options and exit codes, the program's only ``trio.run``, and the choice of what it runs."""
 
 import argparse
+import contextlib
 import functools
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 import trio
@@ -19,9 +21,11 @@ from fantom_trio.nursery import (
     AddressProblem,
     Endpoint,
     ListenError,
+    ReachError,
     open_node,
+    with_zone,
 )
-from fantom_trio.once import Exit, send_once
+from fantom_trio.once import Exit, send_once, tell
 from fantom_trio.repl import languages
 from fantom_trio.repl.explain import explain_address, explain_listen
 from fantom_trio.repl.languages import _
@@ -38,18 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # before or after trio.run
         code = Exit.INTERRUPTED
     # A closed pipe ends quietly: nothing may fail when Python flushes at exit.
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return code
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """A wrong call is one sentence, as every other failure is."""
-        hint = _("--help shows what there is.")
-        self.exit(Exit.USAGE, f"fantom-trio: {message}. {hint}\n")
+        tell(f"{message}. " + _("--help shows what there is."))
+        sys.exit(Exit.USAGE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,16 +145,26 @@ def _own_address(options: argparse.Namespace) -> Endpoint | None:
     own = Endpoint.parse(options.address)
     if own.is_name:
         raise AddressError(AddressProblem.MALFORMED, options.address)
-    return own
+    if (options.port or own.port) not in LISTENER_PORTS:
+        raise AddressError(AddressProblem.PORT, options.address)
+    # A port may stand in either place; the option counts.
+    options.port = options.port or own.port
+    with contextlib.suppress(ReachError):  # without a list of interfaces it stays as it is
+        own = with_zone(own)
+    return replace(own, port=options.port)
 
 
 def _wrong(text: str) -> int:
-    print(f"fantom-trio: {text}", file=sys.stderr)
+    tell(text)
     return Exit.USAGE
 
 
 def _standard_input() -> str:
     """All of it, but for one line break at the end: that is the shell's. Before ``trio.run``."""
+    if sys.stdin is None:
+        return ""
+    if sys.stdin.isatty():
+        tell(_("Write the message, and end it with Ctrl-D on a line of its own."))
     text = sys.stdin.buffer.read().decode("utf-8")
     return text.removesuffix("\n").removesuffix("\r")
 
@@ -173,7 +188,7 @@ async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
                 try:
                     first_peer = await n.start(echo, other)
                 except ListenError as error:
-                    print(f"fantom-trio: {_no_loopback(error)}", file=sys.stderr)
+                    tell(_no_loopback(error))
                     return Exit.USAGE
             await App(node, where, COMMANDS, first_peer=first_peer).run()
             n.cancel_scope.cancel()
@@ -185,8 +200,8 @@ async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
 def _no_loopback(error: ListenError) -> str:
     if error.no_such_address:
         return _(
-            "The demo needs the IPv6 loopback address ::1, which this machine does not have:"
-            " enable IPv6 with “sysctl -w net.ipv6.conf.lo.disable_ipv6=0”."
+            "The demo needs the IPv6 loopback address ::1, which this machine does not have: try"
+            " “ip link set lo up” and “sysctl -w net.ipv6.conf.lo.disable_ipv6=0”."
         )
     return explain_listen(error)
 

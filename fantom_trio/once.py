@@ -1,6 +1,8 @@
 """``--once``: one message to one peer, and an exit code that says what became of it."""
 
+import contextlib
 import enum
+import os
 import sys
 
 import trio
@@ -19,7 +21,7 @@ from fantom_trio.repl import sanitize
 from fantom_trio.repl.explain import explain_dial, explain_violation
 from fantom_trio.repl.languages import _
 
-__all__ = ["Exit", "send_once"]
+__all__ = ["Exit", "send_once", "tell"]
 
 
 class Exit(enum.IntEnum):
@@ -52,35 +54,43 @@ async def send_once(
             deadline=deadline,
         )
     except DialError as error:
-        _say(explain_dial(error, peer))
+        tell(explain_dial(error, peer))
         return Exit.HANDSHAKE if error.problem.answered else Exit.UNREACHED
     where = sanitize.line(str(peer))
+    sent = False
     try:
         with trio.fail_after(timeout):
             connection.link.say(text)
             await connection.send()
             await connection.send_eof()
+            sent = True
             while not isinstance((await connection.receive())[-1], PeerClosed):
                 pass
-    except trio.TooSlowError:
-        _say(_("Sent to {where}, but it did not confirm in {n:g} seconds: it may have arrived."
-               " Try a longer --timeout.", where=where, n=timeout))  # fmt: skip
-        return Exit.UNACKNOWLEDGED
-    except ConnectionLost:
-        _say(_("Sent to {where}, but the connection broke before it confirmed: it may have"
-               " arrived.", where=where))  # fmt: skip
+    except (trio.TooSlowError, ConnectionLost) as error:
+        if not sent:
+            tell(_("The link to {where} broke, or was too slow, before all was sent: try again,"
+                   " or with a longer --timeout.", where=where))  # fmt: skip
+        elif isinstance(error, trio.TooSlowError):
+            tell(_("Sent to {where}, but it did not confirm in {n:g} seconds: it may have arrived."
+                   " Try a longer --timeout.", where=where, n=timeout))  # fmt: skip
+        else:
+            tell(_("Sent to {where}, but the connection broke before it confirmed: it may have"
+                   " arrived.", where=where))  # fmt: skip
         return Exit.UNACKNOWLEDGED
     except RemoteProtocolError as error:
-        _say(_("Sent to {where}, but it did not confirm: {why}.",
+        tell(_("Sent to {where}, but it did not confirm: {why}.",
                where=where, why=explain_violation(error.violation)))  # fmt: skip
         return Exit.UNACKNOWLEDGED
     finally:
         connection.close()
-    _say(_("Delivered to {where}: a classic peer, which cannot be verified, read it and closed.",
+    tell(_("Delivered to {where}: a classic peer, which cannot be verified, read it and closed.",
            where=where))  # fmt: skip
     return Exit.DELIVERED
 
 
-def _say(text: str) -> None:
-    """To stderr: stdout is for payload, and this mode has none."""
-    print(f"fantom-trio: {text}", file=sys.stderr)
+def tell(text: str) -> None:
+    """One sentence to stderr, where there is one: stdout is for payload, and this mode has none."""
+    if sys.stderr is not None:
+        # Straight to the descriptor: what a closed pipe does not take must not fail again at exit.
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), f"fantom-trio: {sanitize.line(text)}\n".encode())

@@ -273,3 +273,18 @@ def test_the_catalogues_are_where_the_program_looks() -> None:
     found = gettext.find("fantom_trio", languages._LOCALE, TRANSLATED, all=True)
     assert len(found) == len(TRANSLATED)
     assert {path.name for path in languages._LOCALE.iterdir()} == set(TRANSLATED)
+
+
+def test_without_a_home_nothing_is_remembered_and_the_system_s_language_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def homeless(_name: str) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("platformdirs.user_config_path", homeless)
+    for variable in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("LANG", "ru_RU.UTF-8")
+    assert languages.preferred() == "ru"
+    with pytest.raises(OSError, match="home"):
+        languages.remember("en")

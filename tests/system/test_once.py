@@ -208,3 +208,43 @@ async def test_nothing_is_written_to_files(tmp_path: Path) -> None:
         env = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
         assert (await once(str(node.listener), "hi", env=env)).returncode == 0
     assert not os.listdir(tmp_path)
+
+
+async def test_closed_standard_streams_change_no_exit_code() -> None:
+    async with listening_node() as node:
+        for redirection in (">&-", "2>&-", "2>/dev/full", ">&- 2>&-"):
+            command = f'"$0" -m fantom_trio --once "$1" "$2" {redirection}'
+            with trio.fail_after(PATIENCE):
+                done = await trio.run_process(
+                    ["sh", "-c", command, sys.executable, str(node.listener), redirection],
+                    capture_stdout=True,
+                    check=False,
+                )
+            assert (done.returncode, done.stdout) == (0, b"")
+            assert await next_texts(node, 1) == [redirection]
+        done = await trio.run_process(
+            ["sh", "-c", '"$0" -m fantom_trio --once "$1" <&-', sys.executable, "::1"],
+            capture_stderr=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "nothing to send" in sentence(done)
+
+
+async def test_a_given_address_and_port_are_the_client_id() -> None:
+    for options in (["--address", "::1", "--port", "40322"], ["--address", "[::1]:40322"]):
+        async with peer_listener() as (where, listener), trio.open_nursery() as nursery:
+            nursery.start_soon(functools.partial(once, str(where), "hi", options=options))
+            peer = await answer(listener)
+            assert await peer.read_text() == "hi"
+            assert peer.client_id_seen == b"::1:40322"
+            peer.close()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--x\x1b[2J"], ["foo\x1b[2J"], ["--port", "80"], ["--address", "::", "--demo"]]
+)
+async def test_a_wrong_option_is_one_sentence_that_can_only_be_read(arguments: list[str]) -> None:
+    done = await trio.run_process([*PROGRAM, *arguments], capture_stderr=True, check=False)
+    assert done.returncode == 2
+    assert sentence(done).isprintable()

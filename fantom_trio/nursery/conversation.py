@@ -25,6 +25,8 @@ class State(enum.Enum):
     RECEIVED = "received"
     WAITING = "waiting"
     SENT = "sent"
+    #: Nobody wrote it: something that happened to the conversation, told where it happened.
+    NOTED = "noted"
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +44,7 @@ class Message:
     @property
     def mine(self) -> bool:
         """We wrote it."""
-        return self.state is not State.RECEIVED
+        return self.state in (State.WAITING, State.SENT)
 
     @property
     def size(self) -> int:
@@ -91,6 +93,11 @@ class History:
         """The last ``count`` messages, or as many as there are, oldest first."""
         skipped = max(0, len(self._messages) - count)
         return [self._messages[at] for at in range(skipped, len(self._messages))]
+
+    @property
+    def last_said(self) -> Message | None:
+        """The latest message that one of the two wrote."""
+        return next((m for m in reversed(self._messages) if m.state is not State.NOTED), None)
 
     def clear(self) -> None:
         """Forget everything."""

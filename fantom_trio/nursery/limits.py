@@ -32,8 +32,9 @@ class Limits:
     #: What waits for a link; beyond it the user keeps the line.
     outbox_messages: int = 1024
     outbox_bytes: int = 1024 * 1024
-    #: Encrypted and written at once.
-    batch_bytes: int = 256 * 1024
+    #: Encrypted and written at once; also what a link that breaks meanwhile may say twice, because
+    #: a classic peer does not tell how much of it arrived.
+    batch_bytes: int = 32 * 1024
     #: Events on their way to the screen; beyond it sockets are not read.
     events: int = 64
     #: How long a classic link may wait for the screen: its dialer crashes when it stalls for long.

@@ -26,6 +26,7 @@ from fantom_trio.nursery import (
     OutboxFull,
     ReachError,
     Received,
+    State,
     link_local_address,
     public_address,
     with_zone,
@@ -198,7 +199,13 @@ class App:
                 return
             case DialFailed() | LinkEnded() if event.conversation is not None:
                 self._drop_if_closed(event.conversation)
-        await self.write(render.event(event, time.time()), render.NOTICE_INDENT)
+        text, alarm = render.event(event)
+        if text:
+            if isinstance(event, (LinkUp, LinkEnded)) and event.conversation is not None:
+                # It belongs to the conversation, and stands in its history.
+                note = Message(text, time.time(), State.NOTED, shown=True)
+                event.conversation.history.append(note)
+            await self.print(text, alarm=alarm)
 
     async def _show_received(self, peer: Conversation, messages: Sequence[Message]) -> None:
         if peer not in self.node.conversations:  # closed a moment ago
@@ -218,18 +225,18 @@ class App:
         if now - self._told_strangers < STRANGER_PAUSE:
             self._untold_strangers += 1
             return
-        text = render.event(event, time.time())
-        if self._untold_strangers:
-            text += render.notice(
+        untold, self._untold_strangers = self._untold_strangers, 0
+        self._told_strangers = now
+        text, alarm = render.event(event)
+        await self.print(text, alarm=alarm)
+        if untold:
+            await self.print(
                 n_(
                     "{n} more stranger was turned away before this",
                     "{n} more strangers were turned away before this",
-                    self._untold_strangers,
-                ),
-                time.time(),
+                    untold,
+                )
             )
-        self._told_strangers, self._untold_strangers = now, 0
-        await self.write(text, render.NOTICE_INDENT)
 
     # Whose turn it is: only the user changes it, but for the very first peer.
 

@@ -101,6 +101,8 @@ def message(
 
     Were the terminal to wrap them, a peer could write into the column where times and names stand.
     """
+    if it.state is State.NOTED:
+        return fold(notice(it.text, it.at), columns, NOTICE_INDENT)
     who, colour = (_("you"), _DIM) if it.mine else (name(conversation), _CYAN)
     indent = max(wcswidth(f"{clock(it.at)} {who}  "), 0)
     lines = sanitize.block(it.text)
@@ -137,8 +139,8 @@ def _state(state: State) -> str:
             return _("waiting")
         case State.SENT:
             return _("sent")
-        case State.RECEIVED:
-            return _("received")
+        case State.RECEIVED | State.NOTED:
+            return ""
     assert_never(state)
 
 
@@ -159,12 +161,12 @@ def rule(conversation: Conversation) -> str:
     return f"{_DIM}──{_OFF} {_BOLD}{title}{_OFF} {_DIM}{'─' * 20}{_OFF}\n"
 
 
-def event(it: NodeEvent, at: float) -> str:
-    """An event as a notice; empty for one that needs no words."""
+def event(it: NodeEvent) -> tuple[str, bool]:
+    """What to say of an event, nothing where it needs no words; and whether it is an alarm."""
     match it:
         case Dialing():
             where = sanitize.line(str(it.endpoint))
-            return notice(_("connecting to {where} … /disconnect to give up", where=where), at)
+            return _("connecting to {where} … /disconnect to give up", where=where), False
         case DialFailed():
             text = explain_dial(it.error, it.endpoint)
             waiting = it.conversation.waiting if it.conversation else 0
@@ -175,50 +177,50 @@ def event(it: NodeEvent, at: float) -> str:
                     "{n} messages wait: write another to try again, or /connect ADDRESS.",
                     waiting,
                 )
-            return notice(text, at, alarm=not given_up)
+            return text, not given_up
         case AlreadyUp():
-            return notice(_("{name} is connected already", name=name(it.conversation)), at)
+            return _("{name} is connected already", name=name(it.conversation)), False
         case LinkUp():
             if not it.first:
-                return ""
+                return "", False
             fields = {"name": name(it.conversation), "kind": kind_name(it.kind)}
             if it.role is Role.DIALER:
                 text = _("{name} is here: {kind}, the peer cannot be verified", **fields)
             else:
                 text = _("{name} connected to you: {kind}, the peer cannot be verified", **fields)
-            return notice(text, at)
+            return text, False
         case LinkEnded():
-            return _link_ended(it, at)
+            return _link_ended(it)
         case NotShown():
             text = n_(
                 "{n} message from {name} came too fast to be shown: /history {n} shows it",
                 "{n} messages from {name} came too fast to be shown: /history {n} shows them",
                 it.count, name=name(it.conversation),
             )  # fmt: skip
-            return notice(text, at)
+            return text, False
         case HistoryFull():
             text = _(
                 "the history of {name} is full: the oldest messages are forgotten from here on",
                 name=name(it.conversation),
             )
-            return notice(text, at)
+            return text, False
         case Received() | Sent():
-            return ""
+            return "", False
     assert_never(it)
 
 
-def _link_ended(it: LinkEnded, at: float) -> str:
+def _link_ended(it: LinkEnded) -> tuple[str, bool]:
     loud = it.ending.why in (Why.BUG, Why.VIOLATION)
     if it.conversation is None:
         where = sanitize.line(str(it.peer))
         text = _("{where} was turned away: {why}", where=where, why=explain_ending(it.ending))
-        return notice(text, at, alarm=it.ending.why is Why.BUG)
+        return text, it.ending.why is Why.BUG
     fields = {"name": name(it.conversation), "why": explain_ending(it.ending)}
     if it.last:
-        return notice(_("{name} is gone: {why}", **fields), at, alarm=loud)
+        return _("{name} is gone: {why}", **fields), loud
     if loud or it.ending.why is Why.LOST:
-        return notice(_("one of two links with {name} is gone: {why}", **fields), at, alarm=loud)
-    return ""
+        return _("one of two links with {name} is gone: {why}", **fields), loud
+    return "", False
 
 
 def prompt(active: Conversation | None) -> Fragments:

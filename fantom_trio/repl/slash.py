@@ -45,7 +45,7 @@ async def peers(app: App) -> None:
         raise CommandError(_("There is no peer yet: /connect ADDRESS finds one."))
 
     def latest(peer: Conversation) -> float:
-        return peer.history.latest(1)[0].at if len(peer.history) else 0.0
+        return peer.history.last_said.at if peer.history.last_said else 0.0
 
     for peer in sorted(app.node.conversations, key=latest, reverse=True):
         await app.print(_describe(peer))
@@ -74,8 +74,8 @@ def _describe(peer: Conversation) -> str:
         parts.append(_("{n} unread", n=peer.unread))
     if peer.waiting:
         parts.append(_("{n} waiting", n=peer.waiting))
-    if last := peer.history.latest(1):
-        parts.append(_("last message {time}", time=render.clock(last[0].at)))
+    if last := peer.history.last_said:
+        parts.append(_("last message {time}", time=render.clock(last.at)))
     return " · ".join(parts)
 
 

@@ -1,6 +1,7 @@
 """A node and its peers on real sockets."""
 
 import base64
+import errno
 import os
 import socket
 import struct
@@ -9,6 +10,7 @@ from dataclasses import replace
 import pytest
 import trio
 
+from fantom_trio.demo import echo
 from fantom_trio.nursery import (
     AlreadyUp,
     DialFailed,
@@ -29,6 +31,8 @@ from fantom_trio.nursery import (
     Why,
     open_node,
 )
+from fantom_trio.nursery import listener as listener_module
+from fantom_trio.nursery.connection import index_of
 from fantom_trio.nursery.conversation import ConversationKey, Outgoing
 from fantom_trio.wire import Endpoint, LinkKind, Role, Violation
 from tests.nursery.ends import (
@@ -768,3 +772,44 @@ async def test_a_name_that_no_resolver_takes_ends_no_other_link() -> None:
                 assert (await next_event(node, DialFailed)).conversation is None
             await peer.say("unharmed")
             assert await next_texts(node, 1) == ["unharmed"]
+
+
+async def test_a_kernel_without_ipv6_is_told_in_a_listen_and_in_a_dial_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_ipv6(*_arguments: object) -> None:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    with trio.fail_after(PATIENCE):
+        async with listening_node() as node:
+            monkeypatch.setattr(trio.socket, "socket", no_ipv6)
+            monkeypatch.setattr(listener_module.socket, "socket", no_ipv6)  # type: ignore[attr-defined]
+            with pytest.raises(ListenError) as caught:
+                await node.listen(Endpoint("::1", 40000))
+            assert caught.value.no_such_address
+            node.connect(Endpoint("::1", 40001))
+            assert (await next_event(node, DialFailed)).error.problem is DialProblem.NO_ROUTE
+            monkeypatch.undo()
+
+
+def test_an_interface_goes_by_its_name_or_its_index() -> None:
+    index, name = min(socket.if_nameindex())
+    assert index_of(name) == index_of(str(index)) == index
+    for zone in ("nowhere0", "99999", "9" * 30):
+        with pytest.raises(OSError):
+            index_of(zone)
+
+
+async def test_the_demo_s_echo_bears_a_peer_that_cannot_be_answered() -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_node() as node, trio.open_nursery() as nursery:
+            await nursery.start(echo, node)
+            peer = await Peer.meet_node(node, b"no idea")
+            await peer.say("echo?")
+            async with peer_listener() as (where, listener):
+                other = await Peer.meet_node(node, f"::1:{where.port}".encode())
+                await other.say("echo!")
+                assert await (await answer(listener)).read_text() == "echo!"
+            while Peer.alive:
+                Peer.alive.pop().close()
+            nursery.cancel_scope.cancel()

@@ -610,7 +610,7 @@ async def test_a_name_can_be_seen_and_mistaken_for_nothing(
 
 
 async def test_the_history_says_how_far_each_message_came() -> None:
-    limits = Limits(history_messages=3)
+    limits = Limits(history_messages=4)  # one of them that bob is here
     async with chat(limits) as (_, paper), peer_listener() as (where, listener):
         paper.enter(f"/connect {where} as bob")
         await paper.sees(f"connecting to {where} … /disconnect to give up")

@@ -68,6 +68,12 @@ def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Connection, "_keep_alive", lambda self: None)
 
 
+def event_line(event: NodeEvent) -> str:
+    """What the screen says of an event."""
+    text, alarm = render.event(event)
+    return render.notice(text, NOON, alarm=alarm) if text else ""
+
+
 def said(text: str, state: State = State.RECEIVED, *, damaged: bool = False) -> Message:
     return Message(text, NOON, state, damaged)
 
@@ -152,7 +158,13 @@ HOSTILE = st.text(
     ),
     max_size=60,
 )
-MESSAGES = st.builds(Message, HOSTILE, st.just(NOON), st.sampled_from(State), st.booleans())
+MESSAGES = st.builds(
+    Message,
+    HOSTILE,
+    st.just(NOON),
+    st.sampled_from([State.RECEIVED, State.WAITING, State.SENT]),
+    st.booleans(),
+)
 ENDPOINTS = st.builds(Endpoint, HOSTILE, st.integers(0, 65535), HOSTILE)
 CONVERSATIONS = st.builds(
     lambda host, port, name: Conversation(ConversationKey(host, port), 1, Limits(), name),
@@ -212,7 +224,7 @@ def test_a_message_holds_our_colours_only_and_keeps_out_of_the_time_s_column(
 @settings(max_examples=300)
 @given(st.one_of(*EVENTS.values()))
 def test_an_event_holds_our_colours_only_and_is_one_notice(event: NodeEvent) -> None:
-    text = render.event(event, NOON)
+    text = event_line(event)
     assert_harmless(text)
     assert not text or re.fullmatch(r"12:04 · [^\n]+\n", plain(text))
 
@@ -321,7 +333,7 @@ def ended(
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )
 def test_an_event_is_told_in_one_line_or_needs_no_words(event: NodeEvent, line: str) -> None:
-    assert plain(render.event(event, NOON)) == (f"12:04 · {line}\n" if line else "")
+    assert plain(event_line(event)) == (f"12:04 · {line}\n" if line else "")
 
 
 @pytest.mark.parametrize(
@@ -336,7 +348,7 @@ def test_an_event_is_told_in_one_line_or_needs_no_words(event: NodeEvent, line: 
     ],
 )
 def test_red_is_for_what_the_user_should_look_at(event: NodeEvent, loud: bool) -> None:
-    assert ("\x1b[31m" in render.event(event, NOON)) is loud
+    assert ("\x1b[31m" in event_line(event)) is loud
 
 
 # Prompt and toolbar.
@@ -434,3 +446,8 @@ def test_a_long_message_is_folded_under_itself(text: str, columns: int) -> None:
 def test_beside_a_long_name_the_text_begins_below_it() -> None:
     peer = conversation("a-name-of-thirty-two-characters!")
     assert plain(render.message(peer, said("hello"), 40)).split("\n")[1] == "      hello"
+
+
+def test_what_happened_to_a_conversation_stands_in_its_history_as_a_notice() -> None:
+    noted = said("bob is gone: it closed the link", State.NOTED)
+    assert shown(conversation("bob"), noted) == ["12:04 · bob is gone: it closed the link"]

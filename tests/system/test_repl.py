@@ -196,7 +196,9 @@ def test_a_killed_peer_is_told_within_a_second_and_reconnecting_continues(sit: S
     alice.enter("/history")
     alice.until("── 1 bob")
     history = alice.text[alice.text.rindex("── 1 bob") :]
-    assert re.findall(r"(before|answer|after)", history) == ["before", "answer", "after"]
+    assert re.findall(r"(before|answer|is gone|after)", history) == [
+        "before", "answer", "is gone", "after",
+    ]  # fmt: skip
     assert alice.prompt == "1 bob classic ▸"
     again.close()
 

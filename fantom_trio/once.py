@@ -62,8 +62,8 @@ async def send_once(
         with trio.fail_after(timeout):
             connection.link.say(text)
             await connection.send()
-            await connection.send_eof()
             sent = True
+            await connection.send_eof()
             while not isinstance((await connection.receive())[-1], PeerClosed):
                 pass
     except (trio.TooSlowError, ConnectionLost) as error:

@@ -8,6 +8,7 @@ neighbours (https://doc.libsodium.org/memory_management).
 
 import mmap
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from nacl._sodium import ffi, lib
@@ -20,6 +21,10 @@ __all__ = [
     "NONCE_BYTES",
     "KeyPair",
     "Secret",
+    "aead_open",
+    "aead_seal",
+    "diffie_hellman",
+    "hkdf",
     "locked",
     "open_box",
     "random_nonce",
@@ -32,7 +37,8 @@ KEY_BYTES = 32
 NONCE_BYTES = 24
 MAC_BYTES = 16
 
-_SLOT_BYTES = 64
+#: A secret takes the smallest slot that holds it: keys, and what a hash is computed over.
+_SLOT_BYTES = (64, 256)
 _MAPPING_BYTES = 64 * 1024
 
 # Without it libsodium works, but chooses its slowest implementations.
@@ -43,7 +49,7 @@ if lib.sodium_init() < 0:  # pragma: no cover
 class _Mapping:
     """One anonymous mapping, locked in memory and left out of core dumps where permitted."""
 
-    def __init__(self) -> None:
+    def __init__(self, slot_bytes: int) -> None:
         if sys.platform == "win32":  # pragma: no cover
             self._memory = mmap.mmap(-1, _MAPPING_BYTES)
         else:
@@ -52,17 +58,19 @@ class _Mapping:
             )
         self._base = ffi.from_buffer("unsigned char[]", self._memory)
         self.locked = lib.sodium_mlock(self._base, _MAPPING_BYTES) == 0
-        self.free = [self._base + at for at in range(0, _MAPPING_BYTES, _SLOT_BYTES)]
+        self.slot_bytes = slot_bytes
+        self.free = [self._base + at for at in range(0, _MAPPING_BYTES, slot_bytes)]
 
 
 _mappings: list[_Mapping] = []
 
 
-def _take_slot() -> tuple[_Mapping, Any]:
+def _take_slot(size: int) -> tuple[_Mapping, Any]:
+    slot_bytes = next(each for each in _SLOT_BYTES if size <= each)
     for mapping in _mappings:
-        if mapping.free:
+        if mapping.slot_bytes == slot_bytes and mapping.free:
             return mapping, mapping.free.pop()
-    _mappings.append(_Mapping())
+    _mappings.append(_Mapping(slot_bytes))
     return _mappings[-1], _mappings[-1].free.pop()
 
 
@@ -72,7 +80,7 @@ def locked() -> bool:
 
 
 class Secret:
-    """At most 64 bytes that can be wiped; nothing of them shows in ``repr``, copies or pickles.
+    """At most 256 bytes that can be wiped; nothing of them shows in ``repr``, copies or pickles.
 
     A wiped secret raises ``LocalProtocolError`` wherever it is used. One that is forgotten is wiped
     when it is collected, but whoever owns it should not wait for that.
@@ -82,10 +90,10 @@ class Secret:
 
     def __init__(self, size: int) -> None:
         self._pointer: Any = None
-        if not 0 < size <= _SLOT_BYTES:
-            raise ValueError(f"a secret holds 1 to {_SLOT_BYTES} bytes, not {size}")
+        if not 0 < size <= _SLOT_BYTES[-1]:
+            raise ValueError(f"a secret holds 1 to {_SLOT_BYTES[-1]} bytes, not {size}")
         self._size = size
-        self._mapping, self._pointer = _take_slot()
+        self._mapping, self._pointer = _take_slot(size)
 
     @classmethod
     def random(cls, size: int) -> "Secret":
@@ -110,7 +118,7 @@ class Secret:
         """Overwrite the bytes and give the memory back; a second call does nothing."""
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
-            lib.sodium_memzero(pointer, _SLOT_BYTES)
+            lib.sodium_memzero(pointer, self._mapping.slot_bytes)
             self._mapping.free.append(pointer)
 
     def _address(self) -> Any:
@@ -214,6 +222,102 @@ def wipe_buffer(buffer: bytearray, start: int = 0, stop: int | None = None) -> N
     if not 0 <= start <= stop <= len(buffer):
         raise ValueError(f"no {start}:{stop} in {len(buffer)} bytes")
     lib.sodium_memzero(ffi.from_buffer(buffer) + start, stop - start)
+
+
+def diffie_hellman(own: KeyPair, peer_public: bytes) -> Secret | None:
+    """X25519 (RFC 7748): 32 bytes; None where the result is zero, for a key of small order."""
+    _check(peer_public, KEY_BYTES)
+    shared = Secret(KEY_BYTES)
+    if lib.crypto_scalarmult(shared._pointer, own.private._address(), peer_public) != 0:
+        shared.wipe()
+        return None
+    return shared
+
+
+def hkdf(chaining_key: Secret, material: Secret | bytes) -> tuple[Secret, Secret]:
+    """Noise's HKDF, two outputs of 64 bytes, over HMAC-BLAKE2b (Noise, section 4.3; RFC 2104)."""
+    temporary = _hmac(chaining_key, material)
+    try:
+        first = _hmac(temporary, b"\1")
+        return first, _hmac(temporary, first, b"\2")
+    finally:
+        temporary.wipe()
+
+
+_HASH_BYTES = 64
+_BLOCK_BYTES = 128
+_INNER, _OUTER = 0x36, 0x5C
+
+
+def _hmac(key: Secret, *parts: Secret | bytes) -> Secret:
+    """HMAC-BLAKE2b-512 of at most 128 bytes, with a key of 64, both out of Python's own memory."""
+    _check(key, _HASH_BYTES)
+    inner = _hash(_INNER, key, parts)
+    try:
+        return _hash(_OUTER, key, (inner,))
+    finally:
+        inner.wipe()
+
+
+def _hash(pad: int, key: Secret, parts: Sequence[Secret | bytes]) -> Secret:
+    size = _BLOCK_BYTES + sum(map(len, parts))
+    message, digest = Secret(size), Secret(_HASH_BYTES)
+    try:
+        place = message._pointer
+        ffi.memmove(place, key._address(), _HASH_BYTES)
+        ffi.memmove(place + _HASH_BYTES, bytes(_BLOCK_BYTES - _HASH_BYTES), _HASH_BYTES)
+        for at in range(_BLOCK_BYTES):
+            # Byte by byte: Python keeps one object for each small number, so no copy stays behind.
+            place[at] ^= pad
+        place += _BLOCK_BYTES
+        for part in parts:
+            ffi.memmove(place, part._address() if isinstance(part, Secret) else part, len(part))
+            place += len(part)
+        null = ffi.NULL
+        lib.crypto_generichash_blake2b_salt_personal(
+            digest._pointer, _HASH_BYTES, message._pointer, size, null, 0, null, null
+        )
+    finally:
+        message.wipe()
+    return digest
+
+
+def aead_seal(key: Secret, counter: int, data: bytes, plaintext: bytes) -> bytes:
+    """ChaCha20-Poly1305 (RFC 8439) as Noise uses it: ciphertext and 16-byte tag.
+
+    ``data`` is authenticated and not encrypted; ``counter`` is the nonce, 0 to 2^64 - 2.
+    """
+    sealed = bytearray(len(plaintext) + MAC_BYTES)
+    null = ffi.NULL
+    lib.crypto_aead_chacha20poly1305_ietf_encrypt(
+        ffi.from_buffer(sealed), null, plaintext, len(plaintext), data, len(data),
+        null, _noise_nonce(counter), _first_key(key),
+    )  # fmt: skip
+    return bytes(sealed)
+
+
+def aead_open(key: Secret, counter: int, data: bytes, sealed: bytes) -> bytes | None:
+    """The plaintext of ``aead_seal``; None when the tag is wrong."""
+    if len(sealed) < MAC_BYTES:
+        return None
+    plaintext = bytearray(len(sealed) - MAC_BYTES)
+    null = ffi.NULL
+    failed = lib.crypto_aead_chacha20poly1305_ietf_decrypt(
+        ffi.from_buffer(plaintext), null, null, sealed, len(sealed), data, len(data),
+        _noise_nonce(counter), _first_key(key),
+    )  # fmt: skip
+    return None if failed else bytes(plaintext)
+
+
+def _noise_nonce(counter: int) -> bytes:
+    return bytes(4) + counter.to_bytes(8, "little")
+
+
+def _first_key(key: Secret) -> Any:
+    """A cipher key is the first 32 bytes of a hash (Noise, section 5.2)."""
+    if len(key) not in (KEY_BYTES, _HASH_BYTES):
+        raise ValueError(f"a cipher key is {KEY_BYTES} bytes, not {len(key)}")
+    return key._address()
 
 
 def _check(data: bytes | Secret, size: int) -> None:

@@ -47,8 +47,10 @@ async def next_texts(node: Node, count: int) -> list[str]:
 
 def slots_in_use() -> int:
     """How many secrets are alive in this process."""
-    slots = secret._MAPPING_BYTES // secret._SLOT_BYTES
-    return sum(slots - len(mapping.free) for mapping in secret._mappings)
+    return sum(
+        secret._MAPPING_BYTES // mapping.slot_bytes - len(mapping.free)
+        for mapping in secret._mappings
+    )
 
 
 class Peer(ClassicPeer):

@@ -81,9 +81,9 @@ def test_nothing_of_a_secret_shows() -> None:
     assert repr(key) == "<Secret, wiped>"
 
 
-@pytest.mark.parametrize("size", [0, -1, 65])
-def test_a_secret_holds_1_to_64_bytes(size: int) -> None:
-    with pytest.raises(ValueError, match="1 to 64"):
+@pytest.mark.parametrize("size", [0, -1, 257])
+def test_a_secret_holds_1_to_256_bytes(size: int) -> None:
+    with pytest.raises(ValueError, match="1 to 256"):
         Secret(size)
 
 
@@ -149,6 +149,16 @@ def test_the_private_binding_is_the_one_we_know() -> None:
         "sodium_memzero": "void(*)(void *, size_t)",
         "randombytes": "void(*)(unsigned char *, unsigned long long)",
         "crypto_scalarmult_base": "int(*)(unsigned char *, unsigned char *)",
+        "crypto_scalarmult": "int(*)(unsigned char *, unsigned char *, unsigned char *)",
+        "crypto_generichash_blake2b_salt_personal": "int(*)(unsigned char *, size_t,"
+        " unsigned char *, unsigned long long, unsigned char *, size_t, unsigned char *,"
+        " unsigned char *)",
+        "crypto_aead_chacha20poly1305_ietf_encrypt": "int(*)(unsigned char *,"
+        " unsigned long long *, unsigned char *, unsigned long long, unsigned char *,"
+        " unsigned long long, unsigned char *, unsigned char *, unsigned char *)",
+        "crypto_aead_chacha20poly1305_ietf_decrypt": "int(*)(unsigned char *,"
+        " unsigned long long *, unsigned char *, unsigned char *, unsigned long long,"
+        " unsigned char *, unsigned long long, unsigned char *, unsigned char *)",
         "crypto_kx_client_session_keys": "int(*)(" + ", ".join(["unsigned char *"] * 5) + ")",
         "crypto_kx_server_session_keys": "int(*)(" + ", ".join(["unsigned char *"] * 5) + ")",
         "crypto_secretbox_easy": "int(*)(unsigned char *, unsigned char *, unsigned long long,"

@@ -1,5 +1,7 @@
 """``--local`` between two hosts on one network."""
 
+import trio
+
 from tests.system.namespaces import ip, needs_namespaces, two_hosts
 from tests.system.program import PROGRAM, running
 
@@ -62,3 +64,17 @@ async def test_once_works_over_the_cable() -> None:
             async with running("--once", peer, "one line", command=command) as once:
                 assert await once.end() == 0
             await bob.expect(f"[{one.link_local()}]  one line")
+
+
+@needs_namespaces
+async def test_the_demo_without_a_loopback_address_says_what_to_enable() -> None:
+    with two_hosts() as (one, _):
+        ip("-n", one.name, "link", "set", "lo", "down")
+        done = await trio.run_process(
+            one.command(*PROGRAM, "--demo"), capture_stderr=True, check=False
+        )
+        assert done.returncode == 2
+        assert done.stderr.decode().startswith(
+            "fantom-trio: The demo needs the IPv6 loopback address ::1, which this machine does"
+            " not have: try “ip link set lo up”"
+        )

@@ -134,7 +134,10 @@ def _run(options: argparse.Namespace) -> int:
             return _wrong(_("Standard input is not UTF-8 text."))
     if not text:
         return _wrong(_("There is nothing to send: give TEXT, or something on standard input."))
-    port = options.port or DEFAULT_PORT
+    port = _own_port(options, own)
+    if own is not None:
+        with contextlib.suppress(ReachError):  # without a list of interfaces it stays as it is
+            own = with_zone(own)
     send = functools.partial(send_once, own=own, own_port=port, timeout=options.timeout)
     return trio.run(_interruptible, send, peer, text)
 
@@ -148,10 +151,12 @@ def _own_address(options: argparse.Namespace) -> Endpoint | None:
     if (options.port or own.port) not in LISTENER_PORTS:
         raise AddressError(AddressProblem.PORT, options.address)
     # A port may stand in either place; the option counts.
-    options.port = options.port or own.port
-    with contextlib.suppress(ReachError):  # without a list of interfaces it stays as it is
-        own = with_zone(own)
-    return replace(own, port=options.port)
+    return replace(own, port=options.port or own.port)
+
+
+def _own_port(options: argparse.Namespace, own: Endpoint | None) -> int:
+    """The port to be reached at."""
+    return own.port if own else options.port or DEFAULT_PORT
 
 
 def _wrong(text: str) -> int:
@@ -179,7 +184,7 @@ async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
     if not (own or options.local or options.loopback or options.demo):
         mode = "public"
     where = Where(mode, own, options.ip_service)
-    port = 0 if options.demo else options.port or DEFAULT_PORT
+    port = 0 if options.demo else _own_port(options, own)
 
     async def run() -> int:
         async with open_node(own_port=port) as node, open_node() as other, trio.open_nursery() as n:

@@ -223,8 +223,7 @@ class Node:
             conversation.not_shown += len(messages)
             if conversation.not_shown == len(messages):
                 self._nursery.start_soon(self._tell_not_shown, conversation)
-        if conversation.history.dropped and not conversation.told_full:
-            conversation.told_full = await self._offer(HistoryFull(conversation))
+        await self._tell_if_full(conversation)
 
     async def _offer(self, event: NodeEvent) -> bool:
         """Tell, but wait for a slow screen no longer than a classic dialer bears."""
@@ -324,9 +323,7 @@ class Node:
                     await connection.send()
                     conversation.sent(batch)
                     await self._tell.send(Sent(conversation, batch))
-                    if conversation.history.dropped and not conversation.told_full:
-                        conversation.told_full = True
-                        await self._tell.send(HistoryFull(conversation))
+                    await self._tell_if_full(conversation)
 
     async def _watch(self, connection: Connection) -> None:
         """A classic listener only ever closes."""
@@ -355,6 +352,11 @@ class Node:
         kind = connection.link.kind
         assert kind is not None
         return LinkUp(conversation, connection.role, kind, first)
+
+    async def _tell_if_full(self, conversation: Conversation) -> None:
+        """Once; where the screen has no room now, with what comes next."""
+        if conversation.history.dropped and not conversation.told_full:
+            conversation.told_full = await self._offer(HistoryFull(conversation))
 
     async def _tell_ended(self, connection: Connection, ending: Ending) -> None:
         conversation = self._owners.pop(connection, None)

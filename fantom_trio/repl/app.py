@@ -193,7 +193,7 @@ class App:
                 event.conversation.unread += event.count
                 return
             case Dialing() | LinkUp():
-                await self._activate_first(event.conversation)
+                self._activate_first(event.conversation)
             case LinkEnded(conversation=None):
                 await self._show_stranger(event)
                 return
@@ -210,7 +210,7 @@ class App:
     async def _show_received(self, peer: Conversation, messages: Sequence[Message]) -> None:
         if peer not in self.node.conversations:  # closed a moment ago
             return
-        await self._activate_first(peer)
+        self._activate_first(peer)
         if peer is self.active:
             new = [message for message in messages if not message.shown]
             for message in new:
@@ -240,7 +240,7 @@ class App:
 
     # Whose turn it is: only the user changes it, but for the very first peer.
 
-    async def _activate_first(self, peer: Conversation) -> None:
+    def _activate_first(self, peer: Conversation) -> None:
         known = peer in self.node.conversations
         if self.active is None and known and self.terminal.line_is_empty:
             self.active = peer

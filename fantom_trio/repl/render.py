@@ -52,7 +52,7 @@ _NARROW_INDENT = 6
 #: Where the text of a notice begins: after "12:04 · ".
 NOTICE_INDENT = 8
 
-_DIM, _BOLD, _CYAN, _YELLOW, _RED, _OFF = (f"\x1b[{n}m" for n in ("2", "1", "36", "33", "31", "0"))
+_DIM, _BOLD, _CYAN, _RED, _OFF = (f"\x1b[{n}m" for n in ("2", "1", "36", "31", "0"))
 
 
 def fold(text: str, columns: int | None, indent: int = 0) -> str:

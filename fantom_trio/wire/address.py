@@ -24,6 +24,9 @@ DEFAULT_PORT = 31488
 _PORT = re.compile(r"[0-9]{1,5}")
 _ZONE = re.compile(r"[^\s%\[\]/\x00-\x1f\x7f-\x9f]{1,32}")
 _NAME = re.compile(r"(?=[^.]*[a-z]|.*\.[^.]*[a-z])[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\.?", re.I)
+# Fingerprint and token without their address: as a name, a name server would get them.
+_END_OF_INVITE = re.compile(r"[A-Za-z2-7]{32}\.[A-Za-z2-7]{16}\.?")
+_BEHIND_A_SLASH = re.compile(r"\A((?:[a-z]+://)?+[^/]*)/.*", re.I | re.S)
 
 
 class AddressProblem(enum.Enum):
@@ -35,12 +38,17 @@ class AddressProblem(enum.Enum):
     NOT_A_PEER = "an address no single peer can have"
     PORT = "a port outside 1 to 65535"
     ZONE = "a zone that is no interface name"
+    INVITE = "an invite that is damaged"
 
 
 class AddressError(ValueError):
-    """A text is no endpoint: ``problem`` says why, ``text`` is what was read."""
+    """A text is no endpoint or invite: ``problem`` says why, ``text`` is what was read.
+
+    What stands behind a slash is left out: people pass errors on, and it may be an invite's token.
+    """
 
     def __init__(self, problem: AddressProblem, text: str) -> None:
+        text = _BEHIND_A_SLASH.sub(r"\1/…", text)
         super().__init__(f"{problem.value}: {text!r}")
         self.problem = problem
         self.text = text
@@ -66,6 +74,8 @@ class Endpoint:
         if not text:
             raise AddressError(AddressProblem.EMPTY, text)
         host, port = _split(text)
+        if _END_OF_INVITE.fullmatch(host):
+            raise AddressError(AddressProblem.INVITE, "…")
         if port and not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
             raise AddressError(AddressProblem.PORT, text)
         host, percent, zone = host.partition("%")

@@ -92,6 +92,10 @@ class Writer:
         length = len(self._head) + len(nonce) + len(box)
         return b"".join((frames.prefix(length), self._head, nonce, box))
 
+    def wipe(self) -> None:
+        """Wipe the session key."""
+        self.key.wipe()
+
 
 class Reader:
     """The listener's half: frames to ``Said``."""
@@ -145,3 +149,7 @@ class Reader:
         if len(self._seen) >= NONCES_IN_A_SET:
             self._seen, self._seen_before = set(), self._seen
         self._seen.add(nonce)
+
+    def wipe(self) -> None:
+        """Wipe the session key."""
+        self.key.wipe()

@@ -26,6 +26,21 @@ class Violation(enum.Enum):
     BAD_MAC = "sent a box that does not open"
     REPLAY = "sent a box a second time"
     CLOSED_IN_FRAME = "closed in the middle of a frame"
+    # The native link.
+    NOT_NATIVE = "answered as a classic peer where an identity was expected"
+    NOT_INVITED = "came as a classic peer, and only the invited are let in"
+    OTHER_IDENTITY = "has another identity than was expected"
+    OWN_IDENTITY = "has our own identity"
+    FRAME_LENGTH = "announced a frame of a length that has no place here"
+    KEM_KEY = "sent an ML-KEM key that is none"
+    PADDING = "sent a record that is not padded"
+    RECORD_MALFORMED = "sent a record that cannot be read"
+    RECORD_OUT_OF_PLACE = "sent a record where it has no place"
+    STREAM_TAG = "sent a record under the wrong tag"
+    AFTER_BYE = "wrote after its goodbye"
+    ID_SKIPPED = "left out a message"
+    COUNT_IMPOSSIBLE = "acknowledged what was never sent"
+    TOO_MUCH_UNSHOWN = "sent more than may wait unacknowledged"
 
 
 class ProtocolError(Exception):

@@ -1,10 +1,14 @@
-"""What a link tells: facts about the peer, in the order in which they came to be."""
+"""What a link tells: facts about the peer, in the order in which they came to be.
+
+On a native link the peer's records are such facts themselves.
+"""
 
 import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from fantom_trio.wire.address import Endpoint
+from fantom_trio.wire.records import Record
 
 __all__ = ["Event", "HandshakeDone", "LinkKind", "PeerClosed", "Role", "Said"]
 
@@ -20,13 +24,19 @@ class LinkKind(enum.Enum):
     """Which of the two wires a link speaks; its first line decides."""
 
     CLASSIC = "classic"
+    NATIVE = "native"
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeDone:
-    """Session keys exist: from here on the link carries messages."""
+    """Session keys exist.
+
+    A classic link carries messages from here on, a native one when each ``hello`` was read;
+    ``peer`` is then the static key that the other side proved to have, 32 bytes.
+    """
 
     kind: LinkKind
+    peer: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +58,4 @@ class PeerClosed:
     """The peer ended its direction, between two frames: nothing more will come."""
 
 
-Event: TypeAlias = HandshakeDone | Said | PeerClosed
+Event: TypeAlias = HandshakeDone | Said | PeerClosed | Record

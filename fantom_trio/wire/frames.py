@@ -4,7 +4,7 @@ A frame is ``u32 big-endian length ‖ body``; the length counts the body.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
 from fantom_trio.wire.secret import wipe_buffer
@@ -106,6 +106,18 @@ class ReceiveBuffer:
                 return
             self.start = body + length
             yield body, body + length
+
+    def frame(self, lengths: Container[int]) -> tuple[int, int] | None:
+        """Take one complete body, as ``frames`` does; None while there is none.
+
+        Raises ``RemoteProtocolError`` for a length that is not in ``lengths``, on its four bytes.
+        """
+        if len(self) < PREFIX_BYTES:
+            return None
+        (length,) = _LENGTH.unpack_from(self.data, self.start)
+        if length not in lengths:
+            raise RemoteProtocolError(Violation.FRAME_LENGTH)
+        return next(self.frames(), None)
 
     def line(self) -> bytes | None:
         """Take the first line, newline included; None while it is not complete.

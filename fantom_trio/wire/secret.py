@@ -30,6 +30,11 @@ __all__ = [
     "random_nonce",
     "seal_box",
     "session_keys",
+    "stream_opener",
+    "stream_pull",
+    "stream_push",
+    "stream_sealer",
+    "unpadded",
     "wipe_buffer",
 ]
 
@@ -108,6 +113,20 @@ class Secret:
         secret = cls(len(data))
         ffi.memmove(secret._pointer, data, len(data))
         return secret
+
+    @classmethod
+    def take_over(cls, data: bytes) -> "Secret":
+        """The bytes that a library made for us alone: moved here, and overwritten where they were.
+
+        Nobody else may hold ``data``, which reads as zeros afterwards.
+        """
+        secret = cls.copy_of(data)
+        lib.sodium_memzero(ffi.from_buffer(data), len(data))
+        return secret
+
+    def reveal(self) -> bytes:
+        """A copy that nobody can wipe, for a library that takes nothing else."""
+        return bytes(ffi.buffer(self._address(), self._size))
 
     @property
     def wiped(self) -> bool:
@@ -318,6 +337,73 @@ def _first_key(key: Secret) -> Any:
     if len(key) not in (KEY_BYTES, _HASH_BYTES):
         raise ValueError(f"a cipher key is {KEY_BYTES} bytes, not {len(key)}")
     return key._address()
+
+
+STREAM_HEADER_BYTES = 24
+#: What a stream adds to a plaintext: the tag's byte before it, the MAC behind it.
+STREAM_EXTRA_BYTES = 1 + MAC_BYTES
+#: Tags of a stream's messages: a new key afterwards, and the last one.
+TAG_REKEY, TAG_FINAL = 2, 3
+_STREAM_STATE_BYTES = 52
+
+
+def stream_sealer(key: Secret) -> tuple[Secret, bytes]:
+    """The state of ``crypto_secretstream`` for writing, and its header of 24 bytes.
+
+    ``key`` may be a hash of 64 bytes, whose first 32 count; it is not wiped here. Source:
+    https://doc.libsodium.org/secret-key_cryptography/secretstream.
+    """
+    state, header = Secret(_STREAM_STATE_BYTES), bytearray(STREAM_HEADER_BYTES)
+    lib.crypto_secretstream_xchacha20poly1305_init_push(
+        state._pointer, ffi.from_buffer(header), _first_key(key)
+    )
+    return state, bytes(header)
+
+
+def stream_opener(key: Secret, header: bytes) -> Secret:
+    """The state for reading what follows ``header``; ``key`` as in ``stream_sealer``."""
+    _check(header, STREAM_HEADER_BYTES)
+    state = Secret(_STREAM_STATE_BYTES)
+    lib.crypto_secretstream_xchacha20poly1305_init_pull(state._pointer, header, _first_key(key))
+    return state
+
+
+def stream_push(state: Secret, frame: bytearray, start: int, data: bytes, tag: int) -> None:
+    """Seal in place: the message is ``frame[start:]``, its plaintext without the first byte and
+    the last 16. ``data`` is authenticated with it."""
+    _check(state, _STREAM_STATE_BYTES)
+    size = len(frame) - start - STREAM_EXTRA_BYTES
+    if start < 0 or size < 0:
+        raise ValueError(f"no message from {start} in {len(frame)} bytes")
+    message = ffi.from_buffer(frame) + start
+    lib.crypto_secretstream_xchacha20poly1305_push(
+        state._address(), message, ffi.NULL, message + 1, size, data, len(data), tag
+    )
+
+
+def stream_pull(state: Secret, buffer: bytearray, start: int, stop: int, data: bytes) -> int | None:
+    """Open ``buffer[start:stop]`` in place and return its tag; None when it is not authentic.
+
+    The plaintext then stands at ``buffer[start + 1:stop - 16]``.
+    """
+    _check(state, _STREAM_STATE_BYTES)
+    if not 0 <= start <= start + STREAM_EXTRA_BYTES <= stop <= len(buffer):
+        raise ValueError(f"no message at {start}:{stop} of {len(buffer)} bytes")
+    message, tag = ffi.from_buffer(buffer) + start, ffi.new("unsigned char *")
+    failed = lib.crypto_secretstream_xchacha20poly1305_pull(
+        state._address(), message + 1, ffi.NULL, tag, message, stop - start, data, len(data)
+    )
+    return None if failed else int(tag[0])
+
+
+def unpadded(buffer: bytearray, start: int, stop: int, block: int) -> int | None:
+    """Where the padding to ``block`` bytes (ISO/IEC 7816-4) of ``buffer[start:stop]`` begins; None
+    where there is none. Source: https://doc.libsodium.org/padding."""
+    if not 0 <= start < stop <= len(buffer):
+        raise ValueError(f"no {start}:{stop} in {len(buffer)} bytes")
+    size = ffi.new("size_t *")
+    failed = lib.sodium_unpad(size, ffi.from_buffer(buffer) + start, stop - start, block)
+    return None if failed else start + int(size[0])
 
 
 def _check(data: bytes | Secret, size: int) -> None:

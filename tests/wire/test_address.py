@@ -63,12 +63,43 @@ def test_what_people_write_is_read(text: str, endpoint: Endpoint) -> None:
         ("fe80::1%", AddressProblem.ZONE),
         ("fe80::1%a\x1b[31m", AddressProblem.ZONE),
         ("-bob.example", AddressProblem.MALFORMED),
+        (f"{'a7' * 16}.{'B2' * 8}", AddressProblem.INVITE),
+        (f"{'a7' * 16}.{'b2' * 8}.", AddressProblem.INVITE),
+        (f"{'a7' * 16}.{'b2' * 8}:31488", AddressProblem.INVITE),
     ],
 )
 def test_what_is_no_endpoint_is_refused_with_its_reason(text: str, problem: AddressProblem) -> None:
     with pytest.raises(AddressError) as caught:
         Endpoint.parse(text)
     assert caught.value.problem is problem
+
+
+@pytest.mark.parametrize(
+    "host", [f"{'a' * 32}.{'b' * 15}", f"{'a' * 32}.{'b' * 17}", f"{'a' * 31}.{'b' * 16}", "a1.b1"]
+)
+def test_a_name_that_only_resembles_the_end_of_an_invite_stays_a_name(host: str) -> None:
+    assert Endpoint.parse(host) == Endpoint(host)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[2001:db8::1]:31488/codes.token", "[2001:db8::1]:31488/…"),
+        ("antom://[2001:db8::1]:31488/codes.token", "antom://[2001:db8::1]:31488/…"),
+        ("fantom:/[2001:db8::1]:31488/codes.token", "fantom:/…"),
+        ("https://bob.example", "https://bob.example"),
+        ("bob/\ncodes.token", "bob/…"),
+        ("bob smith", "bob smith"),
+        (f"{'a7' * 16}.{'b2' * 8}", "…"),
+    ],
+)
+def test_an_error_shows_what_was_read_but_nothing_that_may_be_a_token(
+    text: str, shown: str
+) -> None:
+    with pytest.raises(AddressError) as caught:
+        Endpoint.parse(text)
+    assert caught.value.text == shown
+    assert str(caught.value) == f"{caught.value.problem.value}: {shown!r}"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from fantom_trio.wire import (
     Said,
     Violation,
 )
+from fantom_trio.wire.classic import Reader
 from fantom_trio.wire.secret import KeyPair, Secret
 from tests.classic_peer import ClassicPeer
 
@@ -325,7 +326,7 @@ def test_a_violation_wipes_the_keys_at_once() -> None:
     assert keys.private.wiped
     link, _ = listener_and_peer()
     reader = link._reader
-    assert reader is not None
+    assert isinstance(reader, Reader)
     violation(link, b"\0\0\0\0")
     assert reader.key.wiped
 

@@ -8,12 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kyber_py.ml_kem import ML_KEM_768  # type: ignore[import-untyped]
 from nacl import bindings
 from noise.connection import Keypair, NoiseConnection
 
-from fantom_trio.wire import LocalProtocolError, RemoteProtocolError, Violation, secret
+from fantom_trio.wire import (
+    LocalProtocolError,
+    RemoteProtocolError,
+    Violation,
+    classic,
+    native,
+    secret,
+)
+from fantom_trio.wire.frames import ReceiveBuffer
 from fantom_trio.wire.noise import CipherState, HandshakeState
+from fantom_trio.wire.records import Bye, Ping, Record
 from fantom_trio.wire.secret import KeyPair, Secret
+from fantom_trio.wire.stream import RecordReader, RecordWriter
+from tests.wire.native_ends import HELLO, Opener, Sealer, hkdf
 from tests.wire.test_secret import bytes_at, memory_of
 
 #: Not ours to copy: they stand beside the project where it is developed, and in CI.
@@ -112,6 +124,97 @@ def test_an_independent_implementation_completes_the_handshake_with_ours(
     for _ in range(3):
         assert bytes(them.decrypt(us.write(b"ours"))) == b"ours"
         assert us.read(bytes(them.encrypt(b"theirs"))) == b"theirs"
+
+
+class KeyExchange:
+    """The independent implementation on a native link: it stops before the ML-KEM share.
+
+    From there, ``hkdf`` over the chaining key that it was left with, by hand.
+    """
+
+    def __init__(self, line: bytes, *, initiator: bool) -> None:
+        self.private = os.urandom(32)
+        self.noise = NoiseConnection.from_name(NAME.format("XX").encode())
+        self.noise.set_as_initiator() if initiator else self.noise.set_as_responder()
+        self.noise.set_prologue(b"fantom/2\n" + line)
+        self.noise.set_keypair_from_private_bytes(Keypair.STATIC, self.private)
+        self.initiator = initiator
+
+    def start(self) -> None:
+        self.noise.start_handshake()
+        # It is let go with the last message.
+        self.symmetric = self.noise.noise_protocol.symmetric_state
+
+    def streams(self, shared: bytes) -> tuple[Sealer, Opener]:
+        chaining_key, _ = hkdf(self.symmetric.ck, shared)
+        first, second = (key[:32] for key in hkdf(chaining_key, b""))
+        send, receive = (first, second) if self.initiator else (second, first)
+        h = self.noise.get_handshake_hash()
+        return Sealer(send, h), Opener(receive, h)
+
+
+def assert_they_talk(
+    reader: RecordReader, writer: RecordWriter, out: bytearray, seal: Sealer, opener: Opener
+) -> None:
+    """``out`` holds our stream's header and nothing else."""
+    writer.write(HELLO, out)
+    writer.write(Bye("quit"), out)
+    assert [fields["type"] for fields, _ in opener.read(bytes(out))] == ["hello", "bye"]
+    buffer, found = ReceiveBuffer(), list[Record]()
+    data = seal.head + seal.hello() + seal.record("ping")
+    buffer.lend()[: len(data)] = data
+    buffer.filled(len(data))
+    reader.read(buffer, found)
+    assert found == [HELLO, Ping()]
+
+
+def test_an_independent_implementation_answers_our_native_initiator() -> None:
+    static, ephemeral = KeyPair.generate(), KeyPair.generate()
+    line = native.line(classic.HANDSHAKE, ephemeral.public)
+    them = KeyExchange(line, initiator=False)
+    them.start()
+    kem_key, kem_private = ML_KEM_768.keygen()
+    assert bytes(them.noise.read_message(ephemeral.public)) == b""
+    message_2 = bytes(them.noise.write_message(kem_key))
+    assert len(message_2) == 1280
+
+    out = bytearray()
+    us = native.Initiator(static, ephemeral, line, None)
+    reader, writer = us.finish(message_2, out)
+    assert us.peer == bindings.crypto_scalarmult_base(them.private)
+    message_3 = out[4 : 4 + 1152]
+    del out[: 4 + 1152]
+    ciphertext = bytes(them.noise.read_message(bytes(message_3)))
+    assert len(ciphertext) == 1088
+    assert us.hash == them.noise.get_handshake_hash()
+    shared = ML_KEM_768.decaps(kem_private, ciphertext)
+    assert_they_talk(reader, writer, out, *them.streams(shared))
+
+
+# The line with our key in it is part of the prologue, so the key comes first.
+@pytest.mark.filterwarnings("ignore:One of ephemeral keypairs is already set")
+def test_an_independent_implementation_dials_our_native_responder() -> None:
+    private = os.urandom(32)
+    e = bindings.crypto_scalarmult_base(private)
+    line = native.line(classic.HANDSHAKE, e)
+    them = KeyExchange(line, initiator=True)
+    them.noise.set_keypair_from_private_bytes(Keypair.EPHEMERAL, private)
+    them.start()
+    assert bytes(them.noise.write_message(b"")) == e
+
+    static = KeyPair.generate()
+    us = native.Responder(static, e, line, None)
+    message_2 = us.message_2()
+    assert len(message_2) == 1280
+    kem_key = bytes(them.noise.read_message(message_2))
+    shared, ciphertext = ML_KEM_768.encaps(kem_key)
+    message_3 = bytes(them.noise.write_message(ciphertext))
+    assert len(message_3) == 1152
+    out = bytearray()
+    reader, writer = us.finish(message_3, out)
+    assert us.peer == bindings.crypto_scalarmult_base(them.private)
+    assert us.hash == them.noise.get_handshake_hash()
+    assert_they_talk(reader, writer, out, *them.streams(shared))
 
 
 def pair(pattern: str = "XX") -> tuple[HandshakeState, HandshakeState]:

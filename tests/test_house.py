@@ -72,6 +72,7 @@ def test_what_one_file_answers_for_no_other_imports() -> None:
     assert users_of("threading") == {"repl/screen.py"}
     assert users_of("prompt_toolkit") == {"repl/editor.py"}
     assert users_of("platformdirs") == {"repl/languages.py"}
+    assert users_of("socket") == {"nursery/reach.py", "nursery/tcp.py"}
 
 
 def test_the_wire_has_no_input_no_output_and_no_clock() -> None:
@@ -93,7 +94,10 @@ def test_what_is_public_is_documented(file: Path) -> None:
     for node in ast.walk(tree):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             local = node.col_offset > 4 or node.name.startswith("_")
-            overrides = any(ast.unparse(each) == "override" for each in node.decorator_list)
+            overrides = any(
+                ast.unparse(each) == "override" or ast.unparse(each).endswith(".setter")
+                for each in node.decorator_list
+            )
             if not local and not overrides and node in _public(tree):
                 assert ast.get_docstring(node), f"{node.name} has no docstring"
 

@@ -1,28 +1,38 @@
 """Who is alive: the node, its links and conversations, on Trio.
 
-How to read this folder: ``node`` holds the nursery; each link is a ``connection`` (one socket, one
-``wire.Link``, one cancel scope), made by the listener or by ``dial``, and belongs to a
-``conversation``. What happens is told in ``events``; every bound stands in ``limits``.
+How to read this folder: ``node`` holds the nursery and is what the user's side talks to. ``links``
+makes every link: a ``connection`` (one stream, one ``wire.Link``, one cancel scope), made by the
+listener or by ``dial``, let in by the ``greeter``, brought by the ``book`` to its ``conversation``
+and run by ``classic`` or ``native``. What happens is told in ``events``, by the ``teller``; every
+bound stands in ``limits``. Streams come from a ``network``, and the operating system's is ``tcp``.
 """
 
-from fantom_trio.nursery.connection import Connection, ConnectionLost, Ending, Why
-from fantom_trio.nursery.conversation import Conversation, Message, OutboxFull, State
-from fantom_trio.nursery.dial import DialError, DialProblem, dial, look_up
+from fantom_trio.nursery.connection import Connection, Ending, Why
+from fantom_trio.nursery.conversation import Conversation, OutboxFull
+from fantom_trio.nursery.deliver import Receipt, deliver
+from fantom_trio.nursery.dial import dial
+from fantom_trio.nursery.errors import ConnectionLost, DialError, DialProblem, ListenError
 from fantom_trio.nursery.events import (
     AlreadyUp,
+    Delivered,
     DialFailed,
     Dialing,
     HistoryFull,
     LinkEnded,
     LinkUp,
+    Merged,
     NodeEvent,
     NotShown,
     Received,
+    Redialing,
     Sent,
+    Verifying,
 )
+from fantom_trio.nursery.greeter import Greeter
+from fantom_trio.nursery.invites import InvitesFull
 from fantom_trio.nursery.limits import LISTENER_PORTS, Limits
-from fantom_trio.nursery.listener import ListenError
-from fantom_trio.nursery.node import Node, NoWayBack, open_node
+from fantom_trio.nursery.message import Message, State
+from fantom_trio.nursery.node import Node, NotLinked, NoWayBack, open_node
 from fantom_trio.nursery.reach import (
     DEFAULT_SERVICE,
     ReachError,
@@ -33,25 +43,43 @@ from fantom_trio.nursery.reach import (
     public_address,
     with_zone,
 )
+from fantom_trio.nursery.tcp import look_up
+from fantom_trio.nursery.verification import (
+    MAX_TRIES,
+    CodeReady,
+    Failed,
+    How,
+    Matched,
+    TrialsUsedUp,
+    Wished,
+)
 from fantom_trio.wire import (
     DEFAULT_PORT,
     AddressError,
     AddressProblem,
     Endpoint,
+    Invite,
+    KeyPair,
     LinkKind,
     PeerClosed,
     RemoteProtocolError,
     Role,
+    Secret,
     Violation,
+    is_invite,
 )
+from fantom_trio.wire.verify import Flaw, prepare_word
 
 __all__ = [
     # the node
     "LISTENER_PORTS",
+    "Greeter",
+    "InvitesFull",
     "Limits",
     "ListenError",
     "NoWayBack",
     "Node",
+    "NotLinked",
     "open_node",
     # its conversations
     "Conversation",
@@ -64,9 +92,19 @@ __all__ = [
     "DialError",
     "DialProblem",
     "Ending",
+    "Receipt",
     "Why",
+    "deliver",
     "dial",
     "look_up",
+    # verifying a peer
+    "MAX_TRIES",
+    "CodeReady",
+    "Failed",
+    "How",
+    "Matched",
+    "TrialsUsedUp",
+    "Wished",
     # our own address
     "DEFAULT_SERVICE",
     "ReachError",
@@ -76,25 +114,35 @@ __all__ = [
     "list_interfaces",
     "public_address",
     "with_zone",
-    # the wire's words, for the floor above
-    "DEFAULT_PORT",
-    "AddressError",
-    "AddressProblem",
-    "Endpoint",
-    "LinkKind",
-    "PeerClosed",
-    "RemoteProtocolError",
-    "Role",
-    "Violation",
     # what it tells
     "AlreadyUp",
+    "Delivered",
     "DialFailed",
     "Dialing",
     "HistoryFull",
     "LinkEnded",
     "LinkUp",
+    "Merged",
     "NodeEvent",
     "NotShown",
     "Received",
+    "Redialing",
     "Sent",
+    "Verifying",
+    # the wire's words, for the floor above
+    "DEFAULT_PORT",
+    "AddressError",
+    "AddressProblem",
+    "Endpoint",
+    "Flaw",
+    "Invite",
+    "KeyPair",
+    "LinkKind",
+    "PeerClosed",
+    "RemoteProtocolError",
+    "Role",
+    "Secret",
+    "Violation",
+    "is_invite",
+    "prepare_word",
 ]  # fmt: skip

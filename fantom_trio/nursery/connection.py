@@ -1,34 +1,31 @@
-"""One socket and its link: read, write, and an end that wipes the keys."""
+"""One stream and its link: read, write, and an end that wipes the keys."""
 
 import contextlib
 import enum
-import errno
-import os
-import socket
-import sys
+import itertools
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import trio
 
-from fantom_trio.nursery.limits import DEAD_SECONDS
+from fantom_trio.nursery.errors import ConnectionLost
+from fantom_trio.nursery.network import Stream
 from fantom_trio.wire import (
+    Bye,
     Endpoint,
     Event,
     HandshakeDone,
+    Hello,
     Link,
     RemoteProtocolError,
     Role,
     Violation,
 )
 
-__all__ = ["Connection", "ConnectionLost", "Ending", "Why", "endpoint_of", "index_of"]
-
-
-class ConnectionLost(Exception):
-    """The network or the peer's system ended the connection, not the peer's word."""
+__all__ = ["Connection", "Ending", "NotAdmitted", "Welcome", "Why", "tick"]
 
 
 class Why(enum.Enum):
@@ -41,6 +38,18 @@ class Why(enum.Enum):
     DISCONNECTED = "we closed it"
     EVICTED = "it made room for newer handshakes"
     BUG = "a bug of ours"
+    # Of native links.
+    LEFT = "the peer said goodbye"
+    REPLACED = "a newer link to the peer took its place"
+    SILENT = "nothing came for too long"
+    TURNED_AWAY = "the peer does not let us in"
+    UNINVITED = "it brought no invite"
+    BAD_INVITE = "its invite is unknown or belongs to another"
+
+    @property
+    def broken(self) -> bool:
+        """Neither side wanted it: the link is to be made again."""
+        return self in (Why.LOST, Why.SILENT, Why.VIOLATION, Why.REPLACED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +70,54 @@ class Ending:
         return cls(Why.BUG, place=type(error).__name__ + at)
 
 
+_ticks = itertools.count(1)
+
+
+def tick() -> int:
+    """The next of a row of numbers that orders what happens on different links."""
+    return next(_ticks)
+
+
+class NotAdmitted(Exception):
+    """One of the two sides does not let the other in: ``why`` is TURNED_AWAY, or our reason."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+class Welcome(Protocol):
+    """Says and judges the first record of a native link."""
+
+    def hello(self, peer: bytes) -> Hello:
+        """Our ``hello`` to the identity ``peer``."""
+
+    def admit(self, peer: bytes, hello: Hello, *, knocks: bool) -> Why | None:
+        """Why the identity ``peer`` is not let in, if so."""
+
+
 class Connection:
-    """One socket and its link, in a cancel scope of its own.
+    """One stream and its link, in a cancel scope of its own.
 
     Whoever makes one calls ``run`` or ``close``: until then the keys live.
     """
 
-    def __init__(self, stream: trio.SocketStream, link: Link, peer: Endpoint) -> None:
+    #: Of a native link, after the handshake: who it is, and what each side said first.
+    identity: bytes
+    hello: Hello
+    hello_sent: Hello
+
+    def __init__(self, stream: Stream, link: Link, peer: Endpoint | None = None) -> None:
         self.link = link
-        #: The other end of the socket: its port is the listener's only when we dialed.
-        self.peer = peer
+        #: When it began, by ``tick``.
+        self.began = tick()
+        #: The other end of the stream: its port is the listener's only when we dialed.
+        self.peer = stream.peer if peer is None else peer
         self.scope = trio.CancelScope()
         self.ending: Ending | None = None
         self._stream = stream
+        self._sending = False
         self._unheard: list[Event] = []
-        with contextlib.suppress(OSError):  # it may be gone already: the first read will tell
-            self._keep_alive()
 
     @property
     def role(self) -> Role:
@@ -86,7 +127,7 @@ class Connection:
     async def run(self, pump: Callable[[], Awaitable[None]]) -> Ending:
         """Run ``pump`` in this connection's scope and say why it ended.
 
-        On every way out, cancellation from outside included, the keys are wiped and the socket is
+        On every way out, cancellation from outside included, the keys are wiped and the stream is
         closed before anything else runs.
         """
         try:
@@ -118,21 +159,49 @@ class Connection:
             self.end(Ending(Why.LOST))
         except trio.TooSlowError:
             self.end(Ending(Why.SLOW))
+        except NotAdmitted as error:
+            self.end(Ending(error.why))
 
-    async def handshake(self, seconds: float) -> None:
-        """Exchange the first lines.
+    async def handshake(self, seconds: float, welcome: Welcome | None = None) -> None:
+        """Exchange the first lines, and on a native link the first records.
 
-        Raises ``RemoteProtocolError``, ``ConnectionLost`` or ``trio.TooSlowError``. Cancelled or
-        not, it cannot be called again.
+        Raises ``RemoteProtocolError``, ``ConnectionLost``, ``NotAdmitted`` or
+        ``trio.TooSlowError``. Cancelled or not, it cannot be called again.
         """
         with trio.fail_after(seconds):
-            if self.role is Role.DIALER:
-                await self.send()
+            await self.send()
             while self.link.kind is None:
-                self._unheard += await self.receive()
-            self._unheard = [e for e in self._unheard if not isinstance(e, HandshakeDone)]
-            if self.role is Role.LISTENER:
+                # A read may mean nothing to us yet and still want an answer.
+                self._unheard += await self._read()
                 await self.send()
+            done = self._unheard.pop(0)
+            assert isinstance(done, HandshakeDone)
+            if done.peer is not None:
+                assert welcome is not None
+                await self._greet(done.peer, welcome)
+
+    async def _greet(self, peer: bytes, welcome: Welcome) -> None:
+        """The initiator says ``hello`` first; who is not let in gets a ``bye`` in its place."""
+        if self.link.initiator:
+            await self._say_hello(peer, welcome)
+        while not self._unheard:
+            self._unheard = await self._read()
+        first = self._unheard.pop(0)
+        if not isinstance(first, Hello):  # a bye: nothing else comes first
+            raise NotAdmitted(Why.TURNED_AWAY)
+        self.identity, self.hello = peer, first
+        refusal = welcome.admit(peer, first, knocks=self.role is Role.LISTENER)
+        if refusal is not None:
+            self.link.send(Bye("refused"))
+            await self.send()
+            raise NotAdmitted(refusal)
+        if not self.link.initiator:
+            await self._say_hello(peer, welcome)
+
+    async def _say_hello(self, peer: bytes, welcome: Welcome) -> None:
+        self.hello_sent = welcome.hello(peer)
+        self.link.send(self.hello_sent)
+        await self.send()
 
     async def receive(self) -> list[Event]:
         """What the next read means: at least one event, all of one read together.
@@ -142,14 +211,15 @@ class Connection:
         if self._unheard:
             unheard, self._unheard = self._unheard, []
             return unheard
-        while not (events := self.link.events()):
-            try:
-                # Waiting before a buffer is asked for: an idle link holds none.
-                await trio.lowlevel.wait_readable(self._stream.socket)
-                count = await self._stream.socket.recv_into(self.link.buffer())
-            except OSError as error:
-                raise ConnectionLost from error
-            self.link.received(count)
+        while not (events := await self._read()):
+            pass
+        return events
+
+    async def _read(self) -> list[Event]:
+        """What one more read means, which may be nothing yet."""
+        if not (events := self.link.events()):
+            self.link.received(await self._stream.receive_into(self.link.buffer))
+            events = self.link.events()
         return events
 
     async def send(self) -> None:
@@ -158,50 +228,23 @@ class Connection:
         Raises ``ConnectionLost``. Cancelled, some, all or none of it went out: the link must end.
         """
         if data := self.link.data_to_send():
-            try:
-                await self._stream.send_all(data)
-            except trio.BrokenResourceError as error:
-                raise ConnectionLost from error
+            self._sending = True
+            await self._stream.send_all(data)
+            self._sending = False
+
+    def send_now(self) -> None:
+        """What the link still has to send, as far as the system takes it without waiting.
+
+        For the last words of a link that ends; nothing goes out in the middle of a cut write.
+        """
+        if not self._sending:
+            self._stream.send_now(self.link.data_to_send())
 
     async def send_eof(self) -> None:
         """Close our direction. Raises ``ConnectionLost``."""
-        try:
-            await self._stream.send_eof()
-        except trio.BrokenResourceError as error:
-            raise ConnectionLost from error
-
-    def _keep_alive(self) -> None:
-        options = {(socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1}
-        if sys.platform == "linux":  # tcp(7); elsewhere the system's own times hold
-            options[socket.IPPROTO_TCP, socket.TCP_KEEPIDLE] = DEAD_SECONDS // 3
-            options[socket.IPPROTO_TCP, socket.TCP_KEEPINTVL] = DEAD_SECONDS // 6
-            options[socket.IPPROTO_TCP, socket.TCP_KEEPCNT] = 4
-            options[socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT] = DEAD_SECONDS * 1000
-        for (level, option), value in options.items():
-            self._stream.setsockopt(level, option, value)
+        await self._stream.send_eof()
 
     def close(self) -> None:
-        """Wipe the keys, then close the socket; synchronous and idempotent."""
+        """Wipe the keys, then close the stream; synchronous and idempotent."""
         self.link.wipe()
-        self._stream.socket.close()
-
-
-def endpoint_of(address: tuple[str, int, int, int]) -> Endpoint:
-    """An ``AF_INET6`` socket address as an endpoint; the zone is an interface's name or index."""
-    host, port, _, index = address
-    host = host.partition("%")[0]
-    zone = ""
-    if index:
-        try:
-            zone = socket.if_indextoname(index)
-        except OSError:
-            zone = str(index)
-    return Endpoint(host, port, zone)
-
-
-def index_of(zone: str) -> int:
-    """The index of an interface of this machine, given its name or index; raises ``OSError``."""
-    try:
-        return socket.if_nametoindex(socket.if_indextoname(int(zone)) if zone.isdecimal() else zone)
-    except OverflowError:
-        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
+        self._stream.close()

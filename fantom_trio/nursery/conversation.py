@@ -1,6 +1,5 @@
 """One peer: what was said, what waits to be sent, and the links that carry it."""
 
-import enum
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,47 +8,17 @@ from typing import NamedTuple
 import trio
 
 from fantom_trio.nursery.connection import Connection, Ending, Why
+from fantom_trio.nursery.identity import PeerIdentity
 from fantom_trio.nursery.limits import Limits
-from fantom_trio.wire import Endpoint
+from fantom_trio.nursery.message import Message, State
+from fantom_trio.nursery.session import Session
+from fantom_trio.wire import Endpoint, Invite, LinkKind
 
-__all__ = ["Conversation", "ConversationKey", "History", "Message", "OutboxFull", "State"]
+__all__ = ["Conversation", "ConversationKey", "History", "OutboxFull", "Outgoing"]
 
 
 class OutboxFull(Exception):
     """Too much waits for this peer already; the text was not taken."""
-
-
-class State(enum.Enum):
-    """How far a message came."""
-
-    RECEIVED = "received"
-    WAITING = "waiting"
-    SENT = "sent"
-    #: Nobody wrote it: something that happened to the conversation, told where it happened.
-    NOTED = "noted"
-
-
-@dataclass(slots=True, eq=False)
-class Message:
-    """One message; ``at`` is seconds since the epoch on our own clock."""
-
-    text: str
-    at: float
-    state: State
-    #: It was not UTF-8 and holds replacements.
-    damaged: bool = False
-    #: It is on the screen.
-    shown: bool = False
-
-    @property
-    def mine(self) -> bool:
-        """We wrote it."""
-        return self.state in (State.WAITING, State.SENT)
-
-    @property
-    def size(self) -> int:
-        """Bytes of memory, about: what counts against the bounds."""
-        return len(self.text.encode("utf-8", "replace"))
 
 
 class ConversationKey(NamedTuple):
@@ -114,41 +83,68 @@ class History:
 
 @dataclass(eq=False)
 class Outgoing:
-    """The link that we dial, from the first packet to its end."""
+    """Our dialing, from the first packet until its link is up; a classic link to its end."""
 
     endpoint: Endpoint
+    #: What the peer must prove to be: from an invite, or because we know it already.
+    invite: Invite | None = None
+    expected: bytes | None = None
+    #: A link broke: try again, with pauses, until one is up.
+    again: bool = False
+    #: So too, should this dial fail, which the user asked for meanwhile.
+    resumes: bool = False
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    #: Once its handshake is done.
+    #: Once a classic handshake is done.
     connection: Connection | None = None
+    _hurried: trio.Event = field(default_factory=trio.Event)
 
     def end(self) -> None:
-        """Stop dialing, or close the link."""
+        """Stop dialing, or close the classic link."""
         if self.connection is None:
             self.scope.cancel()
         else:
             self.connection.end(Ending(Why.DISCONNECTED))
+
+    def hurry(self) -> None:
+        """The user wants it now: no pause before the next try."""
+        self._hurried.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before the next try."""
+        with trio.move_on_after(seconds):
+            await self._hurried.wait()
+        self._hurried = trio.Event()
 
 
 @dataclass(eq=False)
 class Conversation:
     """One peer, for as long as the program runs or until ``/close``."""
 
+    #: The address: of a native peer, where it was met last.
     key: ConversationKey
     #: A small number that people type; stable while the conversation lives.
     number: int
     limits: Limits
+    #: Which wire the peer speaks; None while no link was up.
+    kind: LinkKind | None = None
+    #: Whose conversation it is, with a native peer.
+    identity: PeerIdentity | None = None
+    #: Before the first link: the fingerprint that an invite named.
+    expected: bytes | None = None
     #: What the user calls the peer; empty: by its address.
     name: str = ""
     #: Where to dial: the peer's listener. None while it gave no port to answer to.
     endpoint: Endpoint | None = None
     #: Received and not yet shown.
     unread: int = 0
-    #: The one link that we dial and write on.
+    #: Our dialing, and the one classic link that we write on.
     outgoing: Outgoing | None = None
-    #: The links that the peer dialed.
+    #: The classic links that the peer dialed.
     incoming: list[Connection] = field(default_factory=list)
-    #: At least one link was up at some time.
-    was_up: bool = False
+    #: The native links that are up, in the order in which they came; we write on the last.
+    sessions: list[Session] = field(default_factory=list)
+    #: Seconds before the next redial, if a link breaks now.
+    redial_pause: float = 0
     #: Received while the screen was too slow to take any more.
     not_shown: int = 0
     #: The user knows that the oldest messages are dropped.
@@ -159,6 +155,7 @@ class Conversation:
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
         self._written = trio.Event()
+        self._undelivered = 0
 
     @property
     def label(self) -> str:
@@ -166,6 +163,11 @@ class Conversation:
         if self.name:
             return self.name
         return f"[{self.key.host}]" + (f":{self.key.port}" if self.key.port else "")
+
+    @property
+    def verified(self) -> bool:
+        """We know who it is."""
+        return self.identity is not None and self.identity.verified
 
     @property
     def online(self) -> bool:
@@ -176,7 +178,13 @@ class Conversation:
     def links(self) -> list[Connection]:
         """Every link that is up, ours first."""
         ours = self.outgoing.connection if self.outgoing is not None else None
-        return [*filter(None, [ours]), *self.incoming]
+        native = [session.connection for session in self.sessions if session.leaving is None]
+        return [*filter(None, [ours]), *self.incoming, *native]
+
+    @property
+    def session(self) -> Session | None:
+        """The native link that we write on: the newest that nobody leaves."""
+        return next((each for each in reversed(self.sessions) if each.leaving is None), None)
 
     @property
     def dialing(self) -> bool:
@@ -184,26 +192,59 @@ class Conversation:
         return self.outgoing is not None and self.outgoing.connection is None
 
     @property
-    def waiting(self) -> int:
-        """How many of our messages no link has carried yet."""
-        return len(self._waiting)
+    def undelivered(self) -> int:
+        """How many of our messages the peer has not acknowledged; a classic one: not got."""
+        return self._undelivered if self.identity is not None else len(self._waiting)
 
     def write(self, text: str, at: float) -> Message:
         """Queue ``text``; raises ``OutboxFull`` and takes nothing when too much waits."""
         message = Message(text, at, State.WAITING)
-        if (
-            len(self._waiting) >= self.limits.outbox_messages
-            or self._waiting_bytes + message.size > self.limits.outbox_bytes
-        ) and self._waiting:
+        if self._is_full(message.size):
             raise OutboxFull
-        self._waiting.append(message)
-        self._waiting_bytes += message.size
         self.history.append(message)
-        self._written.set()
+        self._queue(message)
         return message
 
+    def _is_full(self, size: int) -> bool:
+        count, total = len(self._waiting), self._waiting_bytes
+        if self.identity is not None:
+            delivery = self.identity.delivery
+            count, total = delivery.pending, delivery.pending_bytes
+        too_much = total + size > self.limits.outbox_bytes
+        return count > 0 and (count >= self.limits.outbox_messages or too_much)
+
+    def _queue(self, message: Message) -> None:
+        if self.identity is not None:
+            self.identity.delivery.queue(message.text, int(message.at * 1000), message)
+            self._undelivered += 1
+            if self.session is not None:
+                self.session.wake()
+        else:
+            self._waiting.append(message)
+            self._waiting_bytes += message.size
+            self._written.set()
+
+    def belongs_to(self, identity: PeerIdentity) -> None:
+        """The peer is a native one: what was written before it was known goes to it."""
+        self.kind, self.identity = LinkKind.NATIVE, identity
+        self._requeue(self._waiting)
+
+    def absorb(self, other: "Conversation") -> None:
+        """``other`` turned out to be with the same peer: its messages and its name come here."""
+        self.name = self.name or other.name
+        for message in other.history:
+            self.history.append(message)
+        self._requeue(other._waiting)
+        other.forget()
+
+    def _requeue(self, waiting: deque[Message]) -> None:
+        messages = list(waiting)
+        waiting.clear()
+        for message in messages:
+            self._queue(message)
+
     async def next_batch(self) -> list[Message]:
-        """Wait until something waits, and look at it: it stays queued until ``sent``."""
+        """Wait until something waits for a classic link: it stays queued until ``sent``."""
         while not self._waiting:
             self._written = trio.Event()
             await self._written.wait()
@@ -216,16 +257,25 @@ class Conversation:
         return batch
 
     def sent(self, batch: Sequence[Message]) -> None:
-        """A link took ``batch``, the first that waited."""
+        """A classic link took ``batch``, the first that waited."""
         for message in batch:
             message.state = State.SENT
             if self._waiting and self._waiting[0] is message:  # else it was forgotten meanwhile
                 self._waiting.popleft()
                 self._waiting_bytes -= message.size
 
+    def delivered(self, messages: Sequence[Message]) -> None:
+        """The native peer acknowledged these."""
+        for message in messages:
+            message.state = State.DELIVERED
+        self._undelivered -= len(messages)
+
     def forget(self) -> None:
         """Drop every message."""
         self.history.clear()
         self._waiting.clear()
         self._waiting_bytes = 0
+        self._undelivered = 0
+        if self.identity is not None:
+            self.identity.delivery.forget()
         self.unread = 0

@@ -5,21 +5,27 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from fantom_trio.nursery.connection import Ending
-from fantom_trio.nursery.conversation import Conversation, Message
-from fantom_trio.nursery.dial import DialError
+from fantom_trio.nursery.conversation import Conversation
+from fantom_trio.nursery.errors import DialError
+from fantom_trio.nursery.message import Message
+from fantom_trio.nursery.verification import Outcome
 from fantom_trio.wire import Endpoint, LinkKind, Role
 
 __all__ = [
     "AlreadyUp",
+    "Delivered",
     "DialFailed",
     "Dialing",
     "HistoryFull",
     "LinkEnded",
     "LinkUp",
+    "Merged",
     "NodeEvent",
     "NotShown",
     "Received",
+    "Redialing",
     "Sent",
+    "Verifying",
 ]
 
 
@@ -49,12 +55,32 @@ class AlreadyUp:
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
-    """A link belongs to a conversation and can be used. ``first``: none was up before."""
+    """A link belongs to a conversation and can be used. ``first``: none was up before.
+
+    ``stranger_at``: a conversation with somebody else that has the same address.
+    """
 
     conversation: Conversation
     role: Role
     kind: LinkKind
     first: bool
+    stranger_at: Conversation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The peer we dialed in ``gone`` is the one of ``conversation``, where all goes on."""
+
+    gone: Conversation
+    conversation: Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Redialing:
+    """The last link of a conversation broke: we dial until one is up, or the user stops it."""
+
+    conversation: Conversation
+    endpoint: Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +122,22 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivered:
+    """The peer acknowledged these of our messages."""
+
+    conversation: Conversation
+    messages: Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """Something came of a verification: a wish, a code to compare, a match, a failure."""
+
+    conversation: Conversation
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryFull:
     """The conversation began to forget its oldest messages; told once."""
 
@@ -103,5 +145,17 @@ class HistoryFull:
 
 
 NodeEvent: TypeAlias = (
-    Dialing | DialFailed | AlreadyUp | LinkUp | LinkEnded | Received | NotShown | Sent | HistoryFull
+    Dialing
+    | DialFailed
+    | Redialing
+    | AlreadyUp
+    | LinkUp
+    | Merged
+    | LinkEnded
+    | Received
+    | NotShown
+    | Sent
+    | Delivered
+    | Verifying
+    | HistoryFull
 )

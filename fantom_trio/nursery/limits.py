@@ -24,8 +24,19 @@ class Limits:
     #: Pauses before each new try when a classic listener resets a handshake; just after a close
     #: it may refuse the next link for a moment.
     retry_pauses: tuple[float, ...] = (0.1, 0.3, 0.6)
-    #: A link that ended with lines unsent is dialed again, if it lasted so long.
+    #: A classic link that ended with lines unsent is dialed again, if it lasted so long.
     redial_seconds: float = 1
+    #: Pauses before a native link that broke is dialed again: the first, doubled after each
+    #: failure up to the longest; less by a random part, so that two sides do not keep meeting.
+    first_pause: float = 1
+    longest_pause: float = 60
+    #: A link that lasted so long was a good one: after it the pauses begin anew.
+    steady_seconds: float = 10
+    #: A native link asks for a sign of life after so long, and is dead after so many silences.
+    ping_seconds: float = DEAD_SECONDS / 3
+    silences: int = 3
+    #: How long the answer to a ``bye`` may take.
+    bye_seconds: float = 2
     #: What a conversation remembers; the oldest is dropped first.
     history_messages: int = 10_000
     history_bytes: int = 16 * 1024 * 1024

@@ -6,8 +6,19 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
-from fantom_trio.nursery import Connection, LinkUp, Node, Received, Sent
+from fantom_trio.nursery import (
+    Connection,
+    LinkEnded,
+    LinkUp,
+    Node,
+    Received,
+    Sent,
+    Verifying,
+    open_node,
+)
+from fantom_trio.nursery.tcp import TcpStream
 from tests.nursery.ends import (
+    LOOPBACK,
     PATIENCE,
     Peer,
     answer,
@@ -19,7 +30,9 @@ from tests.nursery.ends import (
 )
 
 #: The node's own tasks for links; every step of theirs ends in an await.
-TASKS = ("._run_handler", "Node._run_outgoing", "Node._watch")
+TASKS = ("._run_handler", "Links._run_outgoing", "classic._watch", "_Writer.run")
+#: Secrets that a link holds at most: handshake and KEM keys, or two streams.
+SECRETS_OF_A_LINK = 5
 
 
 class CancelAfter(trio.abc.Instrument):
@@ -52,13 +65,13 @@ class CancelAfter(trio.abc.Instrument):
 
 
 def _innermost(task: trio.lowlevel.Task) -> str:
-    """Which await it is: the last two functions of ours, the outer one first."""
+    """Which await it is: the last three functions of ours, the outer ones first."""
     ours = [
         frame.f_code.co_qualname
         for frame, _ in task.iter_await_frames()
         if "fantom_trio" in frame.f_code.co_filename
     ]
-    return " › ".join(ours[-2:])
+    return " › ".join(ours[-3:])
 
 
 async def incoming(node: Node) -> None:
@@ -97,30 +110,61 @@ async def dial_back(node: Node) -> None:
         await next_event(node, Sent)
 
 
+async def native(node: Node) -> None:
+    """Two of ours, dialed and dialing: both handshakes, messages, a verification, goodbye."""
+    async with open_node() as bob:
+        await bob.listen(LOOPBACK)
+        assert bob.listener is not None
+        node.connect(bob.listener)
+        here = (await next_event(node, LinkUp)).conversation
+        there = (await next_event(bob, LinkUp)).conversation
+        node.say(here, "one")
+        assert await next_texts(bob, 1) == ["one"]
+        bob.say(there, "two")
+        assert await next_texts(node, 1) == ["two"]
+        node.ask_code(here)
+        bob.ask_code(there)
+        while not here.session or not here.session.verification.code:
+            await next_event(node, Verifying)
+        node.disconnect(here)
+        await next_event(bob, LinkEnded)
+
+
 AWAITS = {
     "incoming": {
-        "Connection.handshake › Connection.receive",  # handshake read
-        "Connection.handshake › Connection.send",  # ACK write
-        "Node._read › Connection.receive",  # frame read
-        "Node._take › Node._offer",  # to the screen
+        "Connection.handshake › Connection._read › TcpStream.receive_into",  # handshake read
+        "Connection.handshake › Connection.send › TcpStream.send_all",  # ACK write
+        "Connection.receive › Connection._read › TcpStream.receive_into",  # frame read
+        "_take › Teller.received › Teller.offer",  # to the screen
     },
     "outgoing": {
-        "_dial_once › _open_stream",  # dial
-        "Connection.handshake › Connection.send",
-        "Connection.handshake › Connection.receive",
-        "Node._watch › Connection.receive",
-        "Node._write › Conversation.next_batch",
-        "Node._write › Connection.send",  # frame write
+        "dial › dial.<locals>.once › Tcp.connect",  # dial
+        "Connection.handshake › Connection.send › TcpStream.send_all",
+        "Connection.handshake › Connection._read › TcpStream.receive_into",
+        "Connection.receive › Connection._read › TcpStream.receive_into",
+        "Links._run_classic.<locals>.carry › carry_texts › Conversation.next_batch",
+        "carry_texts › Connection.send › TcpStream.send_all",  # frame write
     },
     "dial_back": {
-        "Node._read › Connection.receive",
-        "_dial_once › _open_stream",  # dial back
-        "Node._write › Connection.send",
+        "Connection.receive › Connection._read › TcpStream.receive_into",
+        "dial › dial.<locals>.once › Tcp.connect",  # dial back
+        "carry_texts › Connection.send › TcpStream.send_all",
+    },
+    "native": {
+        "Connection.handshake › Connection._read › TcpStream.receive_into",  # a line
+        "Connection._greet › Connection._read › TcpStream.receive_into",  # the peer's hello
+        "Connection._say_hello › Connection.send › TcpStream.send_all",
+        "Connection.run › Links._converse › Teller.offer",  # it is up
+        "Links._meet › Links._converse › Teller.offer",
+        "Connection.receive › Connection._read › TcpStream.receive_into",  # records
+        "_Writer.run › Session.work",
+        "_Writer.run › Connection.send › TcpStream.send_all",
+        "_Reader._tell › Teller.received › Teller.offer",
     },
 }
 
 
-@pytest.mark.parametrize("scenario", [incoming, outgoing, dial_back])
+@pytest.mark.parametrize("scenario", [incoming, outgoing, dial_back, native])
 async def test_cancelled_in_any_await_the_keys_are_wiped_and_the_node_lives(
     scenario: Callable[[Node], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,11 +190,13 @@ async def test_cancelled_in_any_await_the_keys_are_wiped_and_the_node_lives(
                 finished = await _until_cancelled(scenario, node, instrument)
                 await trio.testing.wait_all_tasks_blocked(0.002)
                 for connection in instrument.hit:
-                    assert connection._stream.socket.fileno() == -1
+                    assert is_closed(connection)
                     assert repr(connection.link).endswith("wiped>")
                 # A link that was dialed after the blow is alive, and no other.
-                alive = [c for c in made if c._stream.socket.fileno() != -1]
-                assert slots_in_use() - before == len(alive) <= len(made) - len(instrument.hit)
+                alive = [c for c in made if not is_closed(c)]
+                secrets = slots_in_use() - before - 1  # the node's identity
+                assert len(alive) <= secrets <= SECRETS_OF_A_LINK * len(alive)
+                assert len(alive) <= len(made) - len(instrument.hit)
                 await _node_lives(node)
         assert slots_in_use() == before
         covered.add(instrument.where)
@@ -158,6 +204,12 @@ async def test_cancelled_in_any_await_the_keys_are_wiped_and_the_node_lives(
             rounds += 1
             assert rounds < 50, AWAITS[scenario.__name__] - covered
             steps = itertools.count(1)
+
+
+def is_closed(connection: Connection) -> bool:
+    stream = connection._stream
+    assert isinstance(stream, TcpStream)
+    return stream._stream.socket.fileno() == -1
 
 
 async def _until_cancelled(

@@ -12,11 +12,10 @@ from fantom_trio.nursery.conversation import (
     Conversation,
     ConversationKey,
     History,
-    Message,
     OutboxFull,
-    State,
 )
 from fantom_trio.nursery.limits import Limits
+from fantom_trio.nursery.message import Message, State
 from fantom_trio.wire import Endpoint
 
 KEY = ConversationKey("2001:db8::7", 0)
@@ -134,7 +133,7 @@ def test_a_peer_is_its_address_and_on_this_machine_its_port_too(
 
 def test_a_new_conversation_is_offline_with_nothing_in_it() -> None:
     peer = conversation()
-    assert (peer.online, peer.links, peer.unread, peer.waiting, len(peer.history)) == (
+    assert (peer.online, peer.links, peer.unread, peer.undelivered, len(peer.history)) == (
         False, [], 0, 0, 0,
     )  # fmt: skip
 
@@ -148,9 +147,9 @@ async def test_what_was_written_waits_until_a_link_took_it() -> None:
     assert (hello.at, hello.state, hello.mine) == (12.5, State.WAITING, True)
     assert await peer.next_batch() == [hello, again]
     assert await peer.next_batch() == [hello, again]  # looking takes nothing
-    assert peer.waiting == 2
+    assert peer.undelivered == 2
     peer.sent([hello])
-    assert (hello.state, again.state, peer.waiting) == (State.SENT, State.WAITING, 1)
+    assert (hello.state, again.state, peer.undelivered) == (State.SENT, State.WAITING, 1)
     assert await peer.next_batch() == [again]
     assert texts(peer.history) == ["hello", "again"]
 
@@ -215,10 +214,10 @@ async def test_a_full_outbox_takes_nothing_until_there_is_room(
     with pytest.raises(OutboxFull):
         peer.write(refused, 0)
     assert texts(peer.history) == taken
-    assert peer.waiting == len(taken)
+    assert peer.undelivered == len(taken)
     peer.sent(await peer.next_batch())
     peer.write(refused, 0)
-    assert peer.waiting == 1
+    assert peer.undelivered == 1
 
 
 async def test_dropped_from_the_history_is_not_dropped_from_the_outbox() -> None:
@@ -237,7 +236,7 @@ async def test_to_forget_leaves_nothing_and_gives_all_the_room_back() -> None:
     peer.write("hello", 0)
     peer.unread = 3
     peer.forget()
-    assert (texts(peer.history), peer.waiting, peer.unread) == ([], 0, 0)
+    assert (texts(peer.history), peer.undelivered, peer.unread) == ([], 0, 0)
     again = peer.write("again", 0)
     assert await peer.next_batch() == [again]
 
@@ -254,7 +253,7 @@ async def test_what_was_forgotten_while_a_link_took_it_is_no_longer_counted(
         peer.write(text, 0)
     peer.sent(batch)
     assert texts(list(peer.history)) == later
-    assert peer.waiting == len(later)
+    assert peer.undelivered == len(later)
 
 
 def test_a_message_that_was_received_is_not_ours() -> None:

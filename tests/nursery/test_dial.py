@@ -12,13 +12,17 @@ import trio
 from trio.testing import MockClock
 
 from fantom_trio.nursery.connection import Connection
-from fantom_trio.nursery.dial import DialError, DialProblem, _scope_id, dial, look_up
+from fantom_trio.nursery.dial import dial
+from fantom_trio.nursery.errors import DialError, DialProblem
+from fantom_trio.nursery.greeter import Greeter
 from fantom_trio.nursery.limits import Limits
-from fantom_trio.wire import Endpoint
+from fantom_trio.nursery.tcp import _scope_id, look_up
+from fantom_trio.wire import Endpoint, KeyPair
 from tests.nursery.address_service import Names
 from tests.nursery.ends import PATIENCE, Peer, answer, peer_listener, slots_in_use
 
 LIMITS = Limits()
+GREETER = Greeter(KeyPair.generate())
 OUR_PORT = 40123
 BOB = Endpoint("2001:db8::7", 40001)
 NAME = Endpoint("bob.example", 40001)
@@ -135,7 +139,7 @@ async def test_without_any_zone_of_ours_a_link_local_address_is_not_dialed(
     zone: str, own: Endpoint | None
 ) -> None:
     peer = Endpoint("fe80::7", 40001, zone)
-    error = await failure(dial(peer, own=own, own_port=OUR_PORT, limits=LIMITS))
+    error = await failure(dial(peer, GREETER, own=own, own_port=OUR_PORT, limits=LIMITS))
     assert error.problem is DialProblem.NO_ZONE
 
 
@@ -213,7 +217,7 @@ async def test_what_the_system_says_names_the_step_that_failed(
     number: int, problem: DialProblem
 ) -> None:
     network = Network(system(number))
-    error = await failure(dial(BOB, own=None, own_port=OUR_PORT, limits=LIMITS))
+    error = await failure(dial(BOB, GREETER, own=None, own_port=OUR_PORT, limits=LIMITS))
     assert (error.problem, error.detail) == (problem, os.strerror(number))
     (sock,) = network.sockets  # such a thing is not tried again
     assert sock.dialed == (BOB.host, BOB.port, 0, 0)
@@ -241,14 +245,14 @@ async def test_we_dial_from_the_listener_s_address_where_it_can_talk_with_the_pe
     peer: Endpoint, own: Endpoint | None, source: object
 ) -> None:
     network = Network(system(errno.ECONNREFUSED))
-    await failure(dial(peer, own=own, own_port=OUR_PORT, limits=LIMITS))
+    await failure(dial(peer, GREETER, own=own, own_port=OUR_PORT, limits=LIMITS))
     assert network.sockets[0].bound == source
 
 
 async def test_a_listener_s_address_that_is_gone_keeps_nobody_from_dialing() -> None:
     network = Network(system(errno.ECONNREFUSED), can_bind=False)
     own = Endpoint("2001:db8::5", 40000)
-    error = await failure(dial(BOB, own=own, own_port=OUR_PORT, limits=LIMITS))
+    error = await failure(dial(BOB, GREETER, own=own, own_port=OUR_PORT, limits=LIMITS))
     assert error.problem is DialProblem.REFUSED
     assert network.sockets[0].dialed == (BOB.host, BOB.port, 0, 0)
 
@@ -258,7 +262,7 @@ async def test_a_peer_who_does_not_answer_is_given_up_at_the_limit_or_the_deadli
     autojump_clock: MockClock, deadline: float, until: float
 ) -> None:
     network = Network()
-    attempt = dial(BOB, own=None, own_port=OUR_PORT, limits=LIMITS, deadline=deadline)
+    attempt = dial(BOB, GREETER, own=None, own_port=OUR_PORT, limits=LIMITS, deadline=deadline)
     assert (await failure(attempt)).problem is DialProblem.TIMEOUT
     assert trio.current_time() == until
     assert all(sock.closed for sock in network.sockets)
@@ -268,7 +272,9 @@ async def test_a_cancelled_dial_closes_its_socket() -> None:
     network = Network()
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lambda: dial(BOB, own=None, own_port=OUR_PORT, limits=LIMITS))
+            nursery.start_soon(
+                lambda: dial(BOB, GREETER, own=None, own_port=OUR_PORT, limits=LIMITS)
+            )
             await trio.testing.wait_all_tasks_blocked()
             assert not network.sockets[0].closed
             scope.cancel()
@@ -289,7 +295,7 @@ async def test_who_breaks_off_is_tried_again_after_pauses_that_end_with_the_dead
     autojump_clock: MockClock, deadline: float, tries: list[float]
 ) -> None:
     network = Network(system(errno.ECONNRESET))
-    attempt = dial(BOB, own=None, own_port=OUR_PORT, limits=LIMITS, deadline=deadline)
+    attempt = dial(BOB, GREETER, own=None, own_port=OUR_PORT, limits=LIMITS, deadline=deadline)
     assert (await failure(attempt)).problem is DialProblem.BUSY
     assert network.at == tries
     assert trio.current_time() == pytest.approx(tries[-1])
@@ -309,7 +315,7 @@ async def test_a_full_listener_is_a_time_out(autojump_clock: MockClock) -> None:
             early.setblocking(False)
             early.connect_ex(address)
         peer = Endpoint(*address)
-        error = await failure(dial(peer, own=None, own_port=OUR_PORT, limits=LIMITS))
+        error = await failure(dial(peer, GREETER, own=None, own_port=OUR_PORT, limits=LIMITS))
     assert error.problem is DialProblem.TIMEOUT
     assert trio.current_time() == pytest.approx(LIMITS.connect_seconds)
 
@@ -318,7 +324,7 @@ async def test_a_silent_listener_is_given_up_at_the_deadline(autojump_clock: Moc
     autojump_clock.autojump_threshold = 0.02
     before = slots_in_use()
     async with peer_listener() as (where, _):
-        attempt = dial(where, own=None, own_port=OUR_PORT, limits=LIMITS, deadline=3)
+        attempt = dial(where, GREETER, own=None, own_port=OUR_PORT, limits=LIMITS, deadline=3)
         assert (await failure(attempt)).problem is DialProblem.SLOW
     assert trio.current_time() == pytest.approx(3)
     assert slots_in_use() == before
@@ -341,7 +347,7 @@ async def test_the_client_id_is_where_this_peer_can_dial_us_back(
             links: list[Connection] = []
 
             async def call() -> None:
-                links.append(await dial(where, own=own, own_port=OUR_PORT, limits=LIMITS))
+                links.append(await dial(where, GREETER, own=own, own_port=OUR_PORT, limits=LIMITS))
                 links[0].link.say("it is me")
                 await links[0].send()
 

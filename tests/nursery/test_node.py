@@ -13,6 +13,7 @@ import trio
 from fantom_trio.demo import echo
 from fantom_trio.nursery import (
     AlreadyUp,
+    Delivered,
     DialFailed,
     Dialing,
     DialProblem,
@@ -21,7 +22,6 @@ from fantom_trio.nursery import (
     LinkEnded,
     LinkUp,
     ListenError,
-    Node,
     NotShown,
     NoWayBack,
     OutboxFull,
@@ -31,9 +31,10 @@ from fantom_trio.nursery import (
     Why,
     open_node,
 )
-from fantom_trio.nursery import listener as listener_module
-from fantom_trio.nursery.connection import index_of
-from fantom_trio.nursery.conversation import ConversationKey, Outgoing
+from fantom_trio.nursery import tcp as tcp_module
+from fantom_trio.nursery.conversation import Conversation, Outgoing
+from fantom_trio.nursery.tcp import index_of
+from fantom_trio.nursery.teller import Teller
 from fantom_trio.wire import Endpoint, LinkKind, Role, Violation
 from tests.nursery.ends import (
     LOOPBACK,
@@ -50,32 +51,31 @@ from tests.nursery.ends import (
 # Talking.
 
 
-async def test_two_nodes_talk_and_the_answer_dials_back() -> None:
+async def test_two_nodes_talk_both_ways_on_one_native_link() -> None:
     with trio.fail_after(PATIENCE):
         async with listening_node() as alice, listening_node() as bob:
             assert bob.listener is not None
             alice.connect(bob.listener, "bob")
             assert (await next_event(alice, Dialing)).endpoint == bob.listener
             up = await next_event(alice, LinkUp)
-            assert (up.role, up.kind, up.first) == (Role.DIALER, LinkKind.CLASSIC, True)
+            assert (up.role, up.kind, up.first) == (Role.DIALER, LinkKind.NATIVE, True)
             assert up.conversation.label == "bob"
 
             message = alice.say(up.conversation, "hello")
             states = [message.state]
             assert (await next_event(alice, Sent)).messages == [message]
-            states.append(message.state)
-            assert states == [State.WAITING, State.SENT]
-
             heard = await next_event(bob, Received)
+            assert (await next_event(alice, Delivered)).messages == [message]
+            states.append(message.state)
+            assert states == [State.WAITING, State.DELIVERED]
             assert [m.text for m in heard.messages] == ["hello"]
             assert heard.conversation.endpoint == alice.listener
-            assert heard.conversation.outgoing is None
 
             bob.say(heard.conversation, "hi yourself")
-            up = await next_event(bob, LinkUp)
-            assert (up.role, up.first) == (Role.DIALER, False)
             assert await next_texts(alice, 1) == ["hi yourself"]
+            assert heard.conversation.outgoing is None
             assert len(alice.conversations) == len(bob.conversations) == 1
+            assert len(up.conversation.links) == len(heard.conversation.links) == 1
 
 
 async def test_a_conversation_holds_one_outgoing_link() -> None:
@@ -101,7 +101,7 @@ async def test_lines_written_while_dialing_go_out_in_order_when_it_is_up() -> No
             conversation = (await next_event(node, Dialing)).conversation
             for number in range(20):
                 node.say(conversation, str(number))
-            assert conversation.waiting == 20
+            assert conversation.undelivered == 20
             peer = await answer(listener)
             assert [await peer.read_text() for _ in range(20)] == [str(n) for n in range(20)]
 
@@ -251,7 +251,7 @@ async def test_a_line_that_cannot_be_sent_waits_for_the_next_link() -> None:
             message = node.say(conversation, "keep this")
             failed = await next_event(node, DialFailed)
             assert failed.error.problem is DialProblem.REFUSED
-            assert (message.state, conversation.waiting) == (State.WAITING, 1)
+            assert (message.state, conversation.undelivered) == (State.WAITING, 1)
             peer = await Peer.meet_node(node, f"::1:{where.port}".encode())
             await peer.say("I am back, but you have to dial me")
             assert (await next_event(node, Received)).conversation is conversation
@@ -447,14 +447,14 @@ async def test_a_bug_in_one_connection_touches_no_other(monkeypatch: pytest.Monk
     with trio.fail_after(PATIENCE):
         async with listening_node() as node:
             good, bad = await Peer.meet_node(node), await Peer.meet_node(node, b"::1:40666")
-            take = Node._take
+            received = Teller.received
 
-            async def broken(self: Node, conversation: object, peer: object, said: object) -> None:
-                if conversation.label == "[::1]:40666":  # type: ignore[attr-defined]
+            async def broken(self: Teller, conversation: Conversation, messages: object) -> None:
+                if conversation.label == "[::1]:40666":
                     raise ZeroDivisionError("a value that must not show")
-                await take(self, conversation, peer, said)  # type: ignore[arg-type]
+                await received(self, conversation, messages)  # type: ignore[arg-type]
 
-            monkeypatch.setattr(Node, "_take", broken)
+            monkeypatch.setattr(Teller, "received", broken)
             before = slots_in_use()
             await bad.say("boom")
             ended = await next_event(node, LinkEnded)
@@ -551,7 +551,8 @@ async def test_a_silent_listener_is_given_up_after_ten_seconds(
         await trio.testing.wait_all_tasks_blocked(0.01)
         mock_clock.jump(10.01)
         assert (await next_event(node, DialFailed)).error.problem is DialProblem.SLOW
-        assert slots_in_use() == before
+        assert slots_in_use() == before + 1  # the node's identity
+    assert slots_in_use() == before
 
 
 async def test_a_new_address_for_the_same_peer_takes_over_from_a_dial_under_way() -> None:
@@ -559,7 +560,7 @@ async def test_a_new_address_for_the_same_peer_takes_over_from_a_dial_under_way(
         async with listening_node() as node:
             silent = Endpoint("fd00::1234", 40000)
             # Nothing of ours answers at that address; only the bookkeeping is looked at here.
-            conversation = node._conversation(ConversationKey.of(silent))
+            conversation = node._book.classic(silent)
             conversation.endpoint = silent
             conversation.outgoing = first = Outgoing(silent)
             node.connect(replace(silent, port=40001))
@@ -783,7 +784,7 @@ async def test_a_kernel_without_ipv6_is_told_in_a_listen_and_in_a_dial_error(
     with trio.fail_after(PATIENCE):
         async with listening_node() as node:
             monkeypatch.setattr(trio.socket, "socket", no_ipv6)
-            monkeypatch.setattr(listener_module.socket, "socket", no_ipv6)  # type: ignore[attr-defined]
+            monkeypatch.setattr(tcp_module.socket, "socket", no_ipv6)  # type: ignore[attr-defined]
             with pytest.raises(ListenError) as caught:
                 await node.listen(Endpoint("::1", 40000))
             assert caught.value.no_such_address

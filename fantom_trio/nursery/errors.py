@@ -1,0 +1,86 @@
+"""What can go wrong with the network, on either side of its seam."""
+
+import enum
+import errno
+import os
+
+from fantom_trio.wire import Endpoint, Violation
+
+__all__ = ["ConnectionLost", "DialError", "DialProblem", "ListenError"]
+
+
+class ConnectionLost(Exception):
+    """The network or the peer's system ended the connection, not the peer's word."""
+
+
+class DialProblem(enum.Enum):
+    """Which step of dialing failed; the value is a short clause for logs."""
+
+    NAME_UNKNOWN = "the name is not known"
+    NO_NAME_SERVER = "no name server answered"
+    IPV4_ONLY = "the name has no IPv6 address"
+    NO_ZONE = "a link-local address needs the name of an interface"
+    OWN = "this is our own listener"
+    NO_ROUTE = "there is no IPv6 route to it"
+    FORBIDDEN = "a firewall forbids it"
+    REFUSED = "nobody listens on that port"
+    TIMEOUT = "nobody answered"
+    FAILED = "the system refused"
+    BUSY = "it broke off the handshake"
+    SLOW = "it did not complete the handshake in time"
+    VIOLATION = "it is no Fantom Chat"
+    DOWNGRADED = "it answers as a classic peer, and an identity is expected"
+    OTHER_IDENTITY = "it is somebody else"
+    TURNED_AWAY = "it does not let us in"
+    BAD_INVITE = "it presents an invite that is not good"
+    GIVEN_UP = "we gave up"
+
+    @property
+    def answered(self) -> bool:
+        """Somebody was there, and the handshake failed."""
+        return self in _ANSWERED
+
+    @property
+    def final(self) -> bool:
+        """Another try would end the same way: somebody must do something first."""
+        return self in _FINAL
+
+
+_FINAL = (
+    DialProblem.OWN,
+    DialProblem.VIOLATION,
+    DialProblem.DOWNGRADED,
+    DialProblem.OTHER_IDENTITY,
+    DialProblem.TURNED_AWAY,
+    DialProblem.BAD_INVITE,
+)
+_ANSWERED = (DialProblem.BUSY, DialProblem.SLOW, *_FINAL[1:])
+
+
+class DialError(Exception):
+    """Dialing failed; ``detail`` is the system's word, ``violation`` the peer's fault, if any."""
+
+    def __init__(
+        self, problem: DialProblem, detail: str = "", violation: Violation | None = None
+    ) -> None:
+        super().__init__(f"{problem.value}{detail and ': '}{detail}")
+        self.problem = problem
+        self.detail = detail
+        self.violation = violation
+
+
+class ListenError(Exception):
+    """The listener could not start: the port is in use, the address is not ours, or ``detail``."""
+
+    def __init__(self, endpoint: Endpoint, error: OSError) -> None:
+        # Python gives an unknown interface no number.
+        number = error.errno or errno.ENODEV
+        self.endpoint = endpoint
+        self.in_use = number == errno.EADDRINUSE
+        self.no_such_address = number in (
+            errno.EADDRNOTAVAIL,
+            errno.EAFNOSUPPORT,  # a kernel without IPv6
+            errno.ENODEV,
+        ) or (number == errno.EINVAL and endpoint.is_link_local)
+        self.detail = os.strerror(number)
+        super().__init__(f"cannot listen on {endpoint}: {self.detail}")

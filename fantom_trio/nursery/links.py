@@ -1,0 +1,342 @@
+"""Every link of the node, from its first packet to its wiped keys: a task each."""
+
+import random
+from dataclasses import replace
+
+import trio
+
+from fantom_trio.nursery.admission import Admission
+from fantom_trio.nursery.book import Book
+from fantom_trio.nursery.classic import carry_texts, take_texts
+from fantom_trio.nursery.connection import Connection, Ending, Why
+from fantom_trio.nursery.conversation import Conversation, ConversationKey, Outgoing
+from fantom_trio.nursery.dial import dial
+from fantom_trio.nursery.errors import DialError, DialProblem
+from fantom_trio.nursery.events import (
+    AlreadyUp,
+    Delivered,
+    DialFailed,
+    Dialing,
+    LinkEnded,
+    LinkUp,
+    Merged,
+    Redialing,
+    Verifying,
+)
+from fantom_trio.nursery.greeter import Greeter
+from fantom_trio.nursery.limits import Limits
+from fantom_trio.nursery.native import converse
+from fantom_trio.nursery.network import Network, Stream
+from fantom_trio.nursery.session import Session
+from fantom_trio.nursery.tcp import look_up
+from fantom_trio.nursery.teller import Teller
+from fantom_trio.nursery.verification import Failed
+from fantom_trio.wire import Endpoint, Invite, Link, LinkKind, Role, fingerprint
+
+__all__ = ["Links"]
+
+
+class Links:
+    """Makes links, brings each to its conversation, and makes those again that broke."""
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        limits: Limits,
+        greeter: Greeter,
+        book: Book,
+        teller: Teller,
+        *,
+        own_port: int,
+        acknowledge: bool,
+        network: Network,
+        rng: random.Random,
+    ) -> None:
+        #: Where our listener is; None while nobody can dial us.
+        self.listener: Endpoint | None = None
+        #: The port that classic peers are told where there is no listener.
+        self.own_port = own_port
+        self.admission = Admission(limits)
+        #: Set whenever a link of a conversation ended; for whoever waits to make anew.
+        self.changed = trio.Event()
+        self._nursery = nursery
+        self._limits = limits
+        self._greeter = greeter
+        self._book = book
+        self._teller = teller
+        self._acknowledge = acknowledge
+        self._network = network
+        self._rng = rng
+        self._owners: dict[Connection, Conversation] = {}
+
+    # Links that a peer dialed.
+
+    async def serve(self, stream: Stream) -> None:
+        """One accepted connection."""
+        greeter = self._greeter
+        link = Link(Role.LISTENER, identity=greeter.own, native_only=greeter.invited_only)
+        connection = Connection(stream, link)
+        ending = await connection.run(lambda: self._meet(connection))
+        await self._ended(connection, ending)
+
+    async def _meet(self, connection: Connection) -> None:
+        with self.admission.handshake(connection):
+            await connection.handshake(self._limits.handshake_seconds, self._greeter)
+        if connection.link.kind is LinkKind.NATIVE:
+            await self._converse(connection)
+        else:
+            await take_texts(connection, self._join, self._teller)
+
+    async def _join(self, connection: Connection, listener: Endpoint) -> Conversation:
+        """A classic link that a peer dialed belongs to a conversation from here on."""
+        conversation = self._book.classic(listener)
+        first = not conversation.online
+        conversation.kind = LinkKind.CLASSIC
+        conversation.incoming.append(connection)
+        self._owners[connection] = conversation
+        await self._teller.offer(LinkUp(conversation, Role.LISTENER, LinkKind.CLASSIC, first))
+        return conversation
+
+    # Links that we dial.
+
+    async def connect(self, peer: Endpoint | Invite, name: str) -> None:
+        """Dial whoever is there, or whoever made the invite."""
+        invite, endpoint = (peer, peer.endpoint) if isinstance(peer, Invite) else (None, peer)
+        try:
+            endpoint = await look_up(endpoint, self._limits.connect_seconds)
+            own = fingerprint(self._greeter.own.public)
+            if endpoint == self.listener or (invite and invite.fingerprint == own):
+                raise DialError(DialProblem.OWN)
+        except DialError as error:
+            await self._teller.tell(DialFailed(None, endpoint, error))
+            return
+        except Exception as error:
+            bug = DialError(DialProblem.FAILED, Ending.bug(error).place)
+            await self._teller.tell(DialFailed(None, endpoint, bug))
+            return
+        conversation = self._book.to_dial(endpoint, invite.fingerprint if invite else None)
+        conversation.name = name or conversation.name
+        link = conversation.outgoing
+        if _is_up(conversation, invite):
+            await self._teller.tell(AlreadyUp(conversation))
+        elif link is not None and (link.endpoint, link.invite, link.again) == (
+            endpoint, invite, False,
+        ):  # fmt: skip
+            await self._teller.tell(Dialing(conversation, endpoint))
+        else:
+            self.stop_dialing(conversation)
+            conversation.endpoint = endpoint
+            expected = None if invite is None else invite.fingerprint
+            resumes = link is not None and (link.again or link.resumes)
+            self._start(conversation, Outgoing(endpoint, invite, expected, resumes=resumes))
+
+    def dial(self, conversation: Conversation, *, again: bool = False) -> None:
+        """Dial the peer of ``conversation`` and nobody else, unless that is under way."""
+        if conversation.outgoing is not None:
+            conversation.outgoing.resumes |= again
+        elif conversation.endpoint is not None:
+            identity = conversation.identity
+            expected = conversation.expected if identity is None else identity.fingerprint
+            outgoing = Outgoing(conversation.endpoint, expected=expected, again=again)
+            self._start(conversation, outgoing)
+
+    def stop_dialing(self, conversation: Conversation) -> None:
+        """It counts no more from here on; what is written next is dialed for."""
+        outgoing, conversation.outgoing = conversation.outgoing, None
+        if outgoing is not None:
+            outgoing.end()
+
+    def _start(self, conversation: Conversation, outgoing: Outgoing) -> None:
+        conversation.outgoing = outgoing
+        self._nursery.start_soon(self._run_outgoing, conversation, outgoing)
+
+    async def _run_outgoing(self, conversation: Conversation, outgoing: Outgoing) -> None:
+        connection: Connection | None = None
+        failed: DialError | None = None
+        try:
+            with outgoing.scope:
+                connection = await self._reach(conversation, outgoing)
+        except DialError as error:
+            failed = error
+        except Exception as error:
+            failed = DialError(DialProblem.FAILED, Ending.bug(error).place)
+        # No checkpoint from here to the connection's own scope: it must not be left behind.
+        if outgoing.scope.cancel_called and failed is None:
+            failed = DialError(DialProblem.GIVEN_UP)
+            if connection is not None:
+                connection.close()
+        if failed is not None:
+            self._clear(conversation, outgoing)
+            self._drop_if_unused(conversation)
+            stopped = outgoing.scope.cancel_called or failed.problem.final
+            if outgoing.resumes and not stopped and conversation.session is None:
+                self.dial(conversation, again=True)
+            await self._teller.tell(DialFailed(conversation, outgoing.endpoint, failed))
+        elif connection is None:
+            self._clear(conversation, outgoing)
+        elif connection.link.kind is LinkKind.CLASSIC:
+            await self._run_classic(conversation, outgoing, connection)
+        else:
+            self._clear(conversation, outgoing)
+            ending = await connection.run(
+                lambda: self._converse(connection, conversation, outgoing.invite)
+            )
+            await self._ended(connection, ending)
+
+    async def _reach(self, conversation: Conversation, outgoing: Outgoing) -> Connection | None:
+        """A connection whose handshake is done; None when another link came up meanwhile."""
+        if not outgoing.again:
+            await self._teller.tell(Dialing(conversation, outgoing.endpoint))
+            return await self._dial(conversation, outgoing)
+        await self._teller.tell(Redialing(conversation, outgoing.endpoint))
+        while True:
+            pause = conversation.redial_pause or self._limits.first_pause
+            conversation.redial_pause = min(2 * pause, self._limits.longest_pause)
+            await outgoing.pause(pause * self._rng.uniform(0.5, 1))
+            if conversation.session is not None:
+                return None
+            try:
+                return await self._dial(conversation, outgoing)
+            except DialError as error:
+                if error.problem.final:
+                    raise
+
+    async def _dial(self, conversation: Conversation, outgoing: Outgoing) -> Connection:
+        token = outgoing.invite.token if outgoing.invite is not None else None
+        return await dial(
+            outgoing.endpoint,
+            self._greeter.with_token(token),
+            own=self.listener,
+            own_port=self.own_port,
+            limits=self._limits,
+            expected=outgoing.expected,
+            network=self._network,
+        )
+
+    async def _run_classic(
+        self, conversation: Conversation, outgoing: Outgoing, connection: Connection
+    ) -> None:
+        if conversation.kind is LinkKind.NATIVE:  # it is not that peer who answered
+            self._clear(conversation, outgoing)
+            conversation = self._book.classic(outgoing.endpoint)
+            if conversation.outgoing is not None:
+                connection.close()
+                await self._teller.tell(AlreadyUp(conversation))
+                return
+            conversation.endpoint, conversation.outgoing = outgoing.endpoint, outgoing
+        first = not conversation.online
+        conversation.kind = LinkKind.CLASSIC
+        outgoing.connection = connection
+        begun = trio.current_time()
+
+        async def carry() -> None:
+            await self._teller.tell(LinkUp(conversation, Role.DIALER, LinkKind.CLASSIC, first))
+            await carry_texts(conversation, connection, self._teller)
+
+        ending = await connection.run(carry)
+        self._clear(conversation, outgoing)
+        last = not conversation.online
+        await self._teller.tell(
+            LinkEnded(conversation, outgoing.endpoint, Role.DIALER, ending, last)
+        )
+        lasted = trio.current_time() - begun >= self._limits.redial_seconds
+        if conversation.undelivered and ending.why in (Why.CLOSED, Why.LOST) and lasted:
+            # Written in the link's last moment: nobody else would dial for it.
+            self.dial(conversation)
+
+    @staticmethod
+    def _clear(conversation: Conversation, outgoing: Outgoing) -> None:
+        if conversation.outgoing is outgoing:
+            conversation.outgoing = None
+
+    def _drop_if_unused(self, conversation: Conversation) -> None:
+        """A mistyped address leaves nothing behind."""
+        unused = conversation.kind is None and not conversation.history
+        if unused and conversation.outgoing is None:
+            self._book.remove(conversation)
+
+    # Native links, whoever dialed.
+
+    async def _converse(
+        self,
+        connection: Connection,
+        dialed: Conversation | None = None,
+        invite: Invite | None = None,
+    ) -> None:
+        """Bring the link to the conversation of its identity, and run it there."""
+        identity = self._greeter.identities.meet(connection.identity)
+        cursor, delivered = identity.delivery.start(
+            connection.hello, maybe_stale=identity.acknowledged_at > connection.began
+        )
+        if invite is not None:
+            identity.verified, identity.token = True, invite.token
+        listener = connection.peer
+        if dialed is None:
+            listener = replace(listener, port=connection.hello.port)
+        binding = self._book.bind(identity, listener, dialed)
+        conversation = binding.conversation
+        if listener.port:
+            conversation.endpoint = listener
+        conversation.key = ConversationKey.of(listener)
+        first = not conversation.online
+        session = Session(connection, identity, cursor)
+        self._owners[connection] = conversation
+        conversation.sessions.append(session)
+        if self._greeter.own.public < identity.key:
+            # One of the two sides judges, or they would close each other's last link.
+            for older in conversation.sessions[:-1]:
+                older.leave("replaced", Ending(Why.REPLACED))
+        if conversation.outgoing is not None and conversation.outgoing.again:
+            conversation.outgoing.hurry()  # it sees that it is not needed
+        if binding.absorbed is not None:
+            await self._teller.tell(Merged(binding.absorbed, conversation))
+        await self._teller.offer(
+            LinkUp(conversation, connection.role, LinkKind.NATIVE, first, binding.stranger_at)
+        )
+        if delivered:
+            conversation.delivered(delivered)
+            await self._teller.offer(Delivered(conversation, delivered))
+        await converse(session, conversation, self._teller, acknowledge=self._acknowledge)
+
+    async def _ended(self, connection: Connection, ending: Ending) -> None:
+        """Any link but a classic one that we dialed is gone."""
+        conversation = self._owners.pop(connection, None)
+        if conversation is None:
+            # Strangers come as many as they like: those that a busy screen has no room for must
+            # not wait here in tasks.
+            self._teller.try_tell(
+                LinkEnded(None, connection.peer, connection.role, ending, last=False)
+            )
+            return
+        if connection in conversation.incoming:
+            conversation.incoming.remove(connection)
+            failed = []
+        else:
+            failed = self._end_session(conversation, connection)
+        last = not conversation.online
+        broken = ending.why.broken and connection.link.kind is LinkKind.NATIVE
+        if broken and conversation.session is None and conversation in self._book:
+            self.dial(conversation, again=True)
+        self.changed.set()
+        await self._teller.tell(
+            LinkEnded(conversation, connection.peer, connection.role, ending, last)
+        )
+        for outcome in failed:
+            await self._teller.tell(Verifying(conversation, outcome))
+
+    def _end_session(self, conversation: Conversation, connection: Connection) -> list[Failed]:
+        session = next(s for s in conversation.sessions if s.connection is connection)
+        conversation.sessions.remove(session)
+        if conversation.session is not None:
+            conversation.session.wake()  # it carries on where the other stopped
+        if trio.current_time() - session.began >= self._limits.steady_seconds:
+            conversation.redial_pause = 0
+        return session.verification.end()
+
+
+def _is_up(conversation: Conversation, invite: Invite | None) -> bool:
+    """Nothing is to be dialed for: not even to present a new invite."""
+    if conversation.session is not None:
+        return invite is None or conversation.session.identity.token == invite.token
+    outgoing = conversation.outgoing
+    return outgoing is not None and outgoing.connection is not None

@@ -1,0 +1,46 @@
+"""One message of a conversation, and how far it came."""
+
+import enum
+from dataclasses import dataclass
+
+__all__ = ["Message", "State"]
+
+
+class State(enum.Enum):
+    """How far a message came."""
+
+    RECEIVED = "received"
+    WAITING = "waiting"
+    #: A link took it.
+    SENT = "sent"
+    #: The peer acknowledged it.
+    DELIVERED = "delivered"
+    #: Nobody wrote it: something that happened to the conversation, told where it happened.
+    NOTED = "noted"
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """One message; ``at`` is seconds since the epoch on our own clock."""
+
+    text: str
+    at: float
+    state: State
+    #: It was not UTF-8 and holds replacements.
+    damaged: bool = False
+    #: It is on the screen.
+    shown: bool = False
+    #: The peer was verified when it came; never changes afterwards.
+    verified: bool = False
+    #: The number under which a native peer said it, 0 for every other message.
+    id: int = 0
+
+    @property
+    def mine(self) -> bool:
+        """We wrote it."""
+        return self.state in (State.WAITING, State.SENT, State.DELIVERED)
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, about: what counts against the bounds."""
+        return len(self.text.encode("utf-8", "replace"))

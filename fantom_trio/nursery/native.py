@@ -1,0 +1,205 @@
+"""The two tasks of a native link: one reads and never waits for the other, which writes."""
+
+import trio
+
+from fantom_trio.nursery.connection import Ending, Why, tick
+from fantom_trio.nursery.conversation import Conversation
+from fantom_trio.nursery.errors import ConnectionLost
+from fantom_trio.nursery.events import Delivered, Sent, Verifying
+from fantom_trio.nursery.message import Message, State
+from fantom_trio.nursery.session import Session
+from fantom_trio.nursery.teller import Teller
+from fantom_trio.nursery.verification import Matched, Outcome
+from fantom_trio.wire import (
+    Ack,
+    Bye,
+    Event,
+    PeerClosed,
+    Ping,
+    Pong,
+    RemoteProtocolError,
+    Say,
+    Verify,
+)
+
+__all__ = ["converse"]
+
+
+async def converse(
+    session: Session, conversation: Conversation, teller: Teller, *, acknowledge: bool = True
+) -> None:
+    """Both directions, until one side says ``bye`` or the link dies.
+
+    ``acknowledge``: what stands in the history counts as handed over; otherwise somebody else says
+    so. Cancelled from outside, the link says ``bye`` as far as the system takes it at once.
+    """
+    reader = _Reader(session, conversation, teller, acknowledge)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_Writer(session, conversation, teller).run)
+            with session.connection.ends():
+                await reader.run()
+    finally:
+        if session.connection.ending is None and session.connection.link.can_send:
+            _say_pending(session)
+            session.connection.link.send(Bye("quit"))
+            session.connection.send_now()
+
+
+class _Reader:
+    """Takes what comes; what it has to answer it leaves to the writer."""
+
+    def __init__(
+        self, session: Session, conversation: Conversation, teller: Teller, acknowledge: bool
+    ) -> None:
+        self._session = session
+        self._connection = session.connection
+        self._delivery = session.identity.delivery
+        self._conversation = conversation
+        self._teller = teller
+        self._acknowledge = acknowledge
+
+    async def run(self) -> None:
+        while not self._session.peer_left:
+            await self._take(await self._receive())
+
+    async def _receive(self) -> list[Event]:
+        """The next events; raises ``ConnectionLost`` after a long silence."""
+        limits = self._teller.limits
+        for _ in range(limits.silences):
+            with trio.move_on_after(limits.ping_seconds):
+                return await self._connection.receive()
+            self._session.ping = True
+            self._session.wake()
+        self._connection.end(Ending(Why.SILENT))
+        raise ConnectionLost
+
+    async def _take(self, events: list[Event]) -> None:
+        """All of one read; where it ends in a fault, what came before counts."""
+        messages: list[Message] = []
+        delivered: list[Message] = []
+        outcomes: list[Outcome] = []
+        fault: Exception | None = None
+        try:
+            for event in events:
+                match event:
+                    case Say() if self._session.leaving is None:
+                        # Else it was not taken, and comes again on another link.
+                        if self._delivery.take(event):
+                            messages.append(self._message(event))
+                    case Ack():
+                        delivered += self._delivery.acknowledge(event.shown)
+                        self._session.identity.acknowledged_at = tick()
+                    case Ping():
+                        self._session.pong = True
+                    case Verify():
+                        steps, outcome = self._session.verification.received(event)
+                        self._session.verify(steps)
+                        outcomes += [outcome] if outcome is not None else []
+                    case Bye():
+                        self._bye(event)
+                    case PeerClosed() if not self._session.peer_left:
+                        raise ConnectionLost
+        except (RemoteProtocolError, ConnectionLost) as error:
+            fault = error
+        if messages and self._acknowledge:
+            self._delivery.show(messages[-1].id)
+        self._session.wake()
+        await self._tell(messages, delivered, outcomes)
+        if fault is not None:
+            raise fault
+
+    def _message(self, say: Say) -> Message:
+        identity, now = self._session.identity, self._teller.now()
+        message = Message(say.text, now, State.RECEIVED, verified=identity.verified, id=say.id)
+        self._conversation.history.append(message)
+        return message
+
+    async def _tell(
+        self, messages: list[Message], delivered: list[Message], outcomes: list[Outcome]
+    ) -> None:
+        if messages:
+            await self._teller.received(self._conversation, messages)
+        if delivered:
+            self._conversation.delivered(delivered)
+            await self._teller.offer(Delivered(self._conversation, delivered))
+        for outcome in outcomes:
+            if isinstance(outcome, Matched):
+                self._session.identity.verified = True
+            await self._teller.tell(Verifying(self._conversation, outcome))
+
+    def _bye(self, bye: Bye) -> None:
+        self._session.peer_left = True
+        if self._session.leaving is not None:  # ours went out, or will: this answers it
+            self._session.wake()
+            return
+        why = _WHY_LEFT.get(bye.reason, Why.LEFT)
+        self._session.leave("quit", Ending(why))
+
+
+_WHY_LEFT = {"replaced": Why.REPLACED, "refused": Why.TURNED_AWAY}
+
+
+class _Writer:
+    """Sends messages, acknowledgements and answers, all that is there in one write."""
+
+    def __init__(self, session: Session, conversation: Conversation, teller: Teller) -> None:
+        self._session = session
+        self._connection = session.connection
+        self._delivery = session.identity.delivery
+        self._conversation = conversation
+        self._teller = teller
+
+    async def run(self) -> None:
+        link = self._connection.link
+        with self._connection.ends():
+            while link.can_send:
+                count = _say_pending(self._session)
+                carried = self._say_messages()
+                if self._session.leaving is not None:
+                    link.send(Bye(self._session.leaving))
+                elif not count and not carried:
+                    await self._session.work()
+                    continue
+                await self._connection.send()
+                await self._tell_sent(carried)
+            if self._session.leaving is not None:
+                with trio.move_on_after(self._teller.limits.bye_seconds):
+                    while not self._session.peer_left:
+                        await self._session.work()
+                self._connection.scope.cancel()  # the ending was said with the leaving
+
+    def _say_messages(self) -> list[Message | None]:
+        """On the newest link; None for a piece that is not the last of its message."""
+        if self._conversation.session is not self._session:
+            return []
+        most = self._teller.limits.batch_bytes
+        says = self._delivery.next_says(self._session.cursor, most)
+        for say, _ in says:
+            self._connection.link.send(say)
+        return [message for _, message in says]
+
+    async def _tell_sent(self, carried: list[Message | None]) -> None:
+        sent = [each for each in carried if each is not None and each.state is State.WAITING]
+        for message in sent:
+            message.state = State.SENT
+        if sent:
+            await self._teller.offer(Sent(self._conversation, sent))
+
+
+def _say_pending(session: Session) -> int:
+    """Everything but messages, into the link; how many records that were."""
+    records = list(session.steps)
+    session.steps.clear()
+    if session.pong:
+        records.append(Pong())
+    if session.ping:
+        records.append(Ping())
+    session.ping = session.pong = False
+    shown = session.identity.delivery.shown
+    if shown > session.acknowledged:
+        records.append(Ack(shown))
+        session.acknowledged = shown
+    for record in records:
+        session.connection.link.send(record)
+    return len(records)

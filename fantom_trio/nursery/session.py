@@ -1,0 +1,61 @@
+"""One native link that is up: what its writer has to send, besides messages."""
+
+from collections import deque
+from collections.abc import Iterable
+
+import trio
+
+from fantom_trio.nursery.connection import Connection, Ending
+from fantom_trio.nursery.identity import PeerIdentity
+from fantom_trio.nursery.verification import Verification
+from fantom_trio.wire import Cursor, Record
+
+__all__ = ["Session"]
+
+
+class Session:
+    """A link between two identities, from both ``hello`` to its end."""
+
+    def __init__(self, connection: Connection, identity: PeerIdentity, cursor: Cursor) -> None:
+        self.connection = connection
+        self.identity = identity
+        #: On Trio's clock.
+        self.began = trio.current_time()
+        #: Which message this link carries next.
+        self.cursor = cursor
+        self.verification = Verification(
+            connection.link.hash, initiator=connection.link.initiator, trials=identity.trials
+        )
+        #: The highest id that we acknowledged on this link.
+        self.acknowledged = connection.hello_sent.shown
+        #: Pending values, not queues: the newest counts, and whoever reads never waits for us.
+        self.ping = False
+        self.pong = False
+        #: Steps of a verification, which answer the user's and are as many.
+        self.steps: deque[Record] = deque()
+        #: The word that our ``bye`` says, or said; None while we stay.
+        self.leaving: str | None = None
+        #: The peer's ``bye`` came.
+        self.peer_left = False
+        self._work = trio.Event()
+
+    def wake(self) -> None:
+        """There is something for the writer."""
+        self._work.set()
+
+    async def work(self) -> None:
+        """Wait until ``wake`` was called since the last time."""
+        await self._work.wait()
+        self._work = trio.Event()
+
+    def verify(self, steps: Iterable[Record]) -> None:
+        """Send these steps of a verification."""
+        self.steps.extend(steps)
+        self.wake()
+
+    def leave(self, reason: str, ending: Ending) -> None:
+        """Say ``bye`` after what is pending, then end with ``ending``; the first call counts."""
+        if self.leaving is None:
+            self.leaving = reason
+            self.connection.ending = self.connection.ending or ending
+            self.wake()

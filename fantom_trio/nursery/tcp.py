@@ -1,0 +1,236 @@
+"""The operating system's network: names, interfaces, and TCP over IPv6."""
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import trio
+
+from fantom_trio.nursery.errors import ConnectionLost, DialError, DialProblem, ListenError
+from fantom_trio.nursery.limits import DEAD_SECONDS
+from fantom_trio.nursery.network import Listener, Stream, same_kind
+from fantom_trio.wire import Endpoint
+from fantom_trio.wire.address import AddressError, canonical_host
+
+__all__ = ["TCP", "Tcp", "TcpListener", "TcpStream", "index_of", "look_up"]
+
+_BY_ERRNO = {
+    errno.ECONNREFUSED: DialProblem.REFUSED,
+    errno.ECONNRESET: DialProblem.BUSY,
+    errno.ENETUNREACH: DialProblem.NO_ROUTE,
+    errno.EHOSTUNREACH: DialProblem.NO_ROUTE,
+    errno.EADDRNOTAVAIL: DialProblem.NO_ROUTE,
+    errno.EAFNOSUPPORT: DialProblem.NO_ROUTE,
+    errno.EACCES: DialProblem.FORBIDDEN,
+    errno.EPERM: DialProblem.FORBIDDEN,
+    errno.ETIMEDOUT: DialProblem.TIMEOUT,
+}
+
+
+class TcpStream(Stream):
+    """A connected socket; it notices a peer that is gone without a word."""
+
+    def __init__(self, stream: trio.SocketStream, peer: Endpoint) -> None:
+        """Raises ``OSError``; the socket stays open then."""
+        self.peer = peer
+        self.here = _endpoint_of(stream.socket.getsockname())
+        self._stream = stream
+        with contextlib.suppress(OSError):  # it may be gone already: the first read will tell
+            self._keep_alive()
+
+    async def receive_into(self, room: Callable[[], memoryview]) -> int:
+        """One read of the socket."""
+        try:
+            await trio.lowlevel.wait_readable(self._stream.socket)
+            return await self._stream.socket.recv_into(room())
+        except OSError as error:
+            raise ConnectionLost from error
+
+    async def send_all(self, data: bytes | bytearray) -> None:
+        """As many writes as it takes."""
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError as error:
+            raise ConnectionLost from error
+
+    def send_now(self, data: bytes | bytearray) -> bool:
+        """One write that the socket, which never blocks, takes or not."""
+        number = self._stream.socket.fileno()
+        if number == -1:
+            return False
+        # Trio's sockets only write in a coroutine; the descriptor stays theirs.
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=number)
+        try:
+            return sock.send(data) == len(data)
+        except OSError:
+            return False
+        finally:
+            sock.detach()
+
+    async def send_eof(self) -> None:
+        """Shut down the writing half."""
+        try:
+            await self._stream.send_eof()
+        except trio.BrokenResourceError as error:
+            raise ConnectionLost from error
+
+    def close(self) -> None:
+        """The system still sends what it took, as long as we left nothing unread."""
+        self._stream.socket.close()
+
+    def _keep_alive(self) -> None:
+        options = {(socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1}
+        if sys.platform == "linux":  # tcp(7); elsewhere the system's own times hold
+            options[socket.IPPROTO_TCP, socket.TCP_KEEPIDLE] = DEAD_SECONDS // 3
+            options[socket.IPPROTO_TCP, socket.TCP_KEEPINTVL] = DEAD_SECONDS // 6
+            options[socket.IPPROTO_TCP, socket.TCP_KEEPCNT] = 4
+            options[socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT] = DEAD_SECONDS * 1000
+        for (level, option), value in options.items():
+            self._stream.setsockopt(level, option, value)
+
+
+class TcpListener(Listener):
+    """A socket that listens."""
+
+    def __init__(self, sock: socket.socket, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+
+    async def accept(self) -> TcpStream:
+        """The next one that is still there."""
+        while True:
+            stream = await self._listener.accept()
+            try:
+                return TcpStream(stream, _endpoint_of(stream.socket.getpeername()))
+            except OSError:  # it is gone already
+                stream.socket.close()
+
+    async def aclose(self) -> None:
+        """What was not accepted is reset."""
+        await self._listener.aclose()
+
+
+class Tcp:
+    """The operating system's network."""
+
+    async def connect(self, endpoint: Endpoint, own: Endpoint | None, seconds: float) -> TcpStream:
+        """A socket of its own for every try."""
+        address = (endpoint.host, endpoint.port, 0, _scope_id(endpoint, own))
+        with trio.move_on_after(seconds):
+            try:
+                sock = trio.socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            except OSError as error:  # no IPv6 in this kernel, or no descriptor left
+                raise _failed(error) from None
+            try:
+                if own is not None and same_kind(own, endpoint):
+                    # So that the peer can dial back to where we came from.
+                    with contextlib.suppress(OSError, DialError):
+                        await sock.bind((own.host, 0, 0, _scope_id(own, own)))
+                await sock.connect(address)
+                # Not what getpeername says: a peer that is gone already has no name.
+                return TcpStream(trio.SocketStream(sock), endpoint)
+            except OSError as error:
+                sock.close()
+                raise _failed(error) from None
+            except BaseException:
+                sock.close()
+                raise
+        raise DialError(DialProblem.TIMEOUT)
+
+    def listen(self, endpoint: Endpoint) -> TcpListener:
+        """A port that another program holds is not shared."""
+        try:
+            sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        except OSError as error:
+            raise ListenError(endpoint, error) from None
+        try:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if sys.platform == "win32":  # pragma: no cover
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            else:  # a restart need not wait for old connections to time out
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            index = index_of(endpoint.zone) if endpoint.zone else 0
+            sock.bind((endpoint.host, endpoint.port, 0, index))
+            sock.listen(128)
+            sock.setblocking(False)
+            return TcpListener(sock, replace(endpoint, port=sock.getsockname()[1]))
+        except OSError as error:
+            sock.close()
+            raise ListenError(endpoint, error) from None
+
+
+#: It has no state, so one is enough.
+TCP = Tcp()
+
+
+async def look_up(endpoint: Endpoint, seconds: float) -> Endpoint:
+    """The address of a name; an address comes back as it is. Raises ``DialError``."""
+    if not endpoint.is_name:
+        return endpoint
+    with trio.move_on_after(seconds):
+        for *_, address in await _addresses(endpoint, socket.AF_INET6):
+            found = _endpoint_of(address)
+            with contextlib.suppress(AddressError):
+                return replace(endpoint, host=canonical_host(found.host), zone=found.zone)
+        if await _addresses(endpoint, socket.AF_INET):
+            raise DialError(DialProblem.IPV4_ONLY)
+        raise DialError(DialProblem.NAME_UNKNOWN)
+    raise DialError(DialProblem.NO_NAME_SERVER)
+
+
+async def _addresses(endpoint: Endpoint, family: socket.AddressFamily) -> list[Any]:
+    try:
+        return await trio.socket.getaddrinfo(endpoint.host, endpoint.port, family)
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            raise DialError(DialProblem.NO_NAME_SERVER) from None
+        return []
+    except (OSError, UnicodeError):  # among them a label that no name can have
+        return []
+
+
+def _failed(error: OSError) -> DialError:
+    number = error.errno or 0
+    return DialError(_BY_ERRNO.get(number, DialProblem.FAILED), os.strerror(number))
+
+
+def _endpoint_of(address: tuple[str, int, int, int]) -> Endpoint:
+    """An ``AF_INET6`` socket address as an endpoint; the zone is an interface's name or index."""
+    host, port, _, index = address
+    host = host.partition("%")[0]
+    zone = ""
+    if index:
+        try:
+            zone = socket.if_indextoname(index)
+        except OSError:
+            zone = str(index)
+    return Endpoint(host, port, zone)
+
+
+def index_of(zone: str) -> int:
+    """The index of an interface of this machine, given its name or index; raises ``OSError``."""
+    try:
+        return socket.if_nametoindex(socket.if_indextoname(int(zone)) if zone.isdecimal() else zone)
+    except OverflowError:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
+
+
+def _scope_id(endpoint: Endpoint, own: Endpoint | None) -> int:
+    """The index of the interface a link-local address is on.
+
+    People copy the address with the zone of the machine it was printed on. Where that is no
+    interface of ours, it is ours that counts.
+    """
+    if not endpoint.is_link_local:
+        return 0
+    for zone in (endpoint.zone, own.zone if own else ""):
+        try:
+            return index_of(zone)
+        except OSError:
+            continue
+    raise DialError(DialProblem.NO_ZONE)

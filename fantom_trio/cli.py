@@ -13,6 +13,7 @@ from typing import NoReturn
 import trio
 
 from fantom_trio import __version__
+from fantom_trio.follow import follow
 from fantom_trio.nursery import (
     DEFAULT_PORT,
     DEFAULT_SERVICE,
@@ -20,17 +21,29 @@ from fantom_trio.nursery import (
     AddressError,
     AddressProblem,
     Endpoint,
+    Invite,
     ListenError,
     ReachError,
+    is_invite,
+    link_local_address,
     open_node,
+    public_address,
     with_zone,
 )
-from fantom_trio.once import Exit, send_once, tell
+from fantom_trio.once import send_once
 from fantom_trio.repl import languages
 from fantom_trio.repl.explain import explain_address, explain_listen
 from fantom_trio.repl.languages import _
+from fantom_trio.tell import Exit, tell
 
 __all__ = ["main"]
+
+#: Where ``--once`` finds its peer when nothing else names one.
+PEER_VARIABLE = "FANTOM_TRIO_PEER"
+#: The longest line of a peer file, bytes: an invite has no more than 120.
+PEER_FILE_BYTES = 4096
+#: ``--once`` without a PEER behind it.
+_NO_PEER = object()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
             "  fantom-trio                                    be reached at your public address\n"
             "  fantom-trio --local                            on the local network only\n"
             "  fantom-trio --once '[2001:db8::7]:31488' hi    send one message and leave\n"
-            "  date | fantom-trio --once '[::1]:31488'        send what comes in"
+            "  date | fantom-trio --once '[::1]:31488'        send what comes in\n"
+            "  fantom-trio --once --peer-file bob.invite hi   send it to nobody but Bob\n"
+            "  fantom-trio --follow > log                     write down what others send"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -89,13 +104,28 @@ def _parser() -> argparse.ArgumentParser:
         help=_("who is asked for your public address ({url})", url=DEFAULT_SERVICE),
     )  # fmt: skip
     parser.add_argument(
-        "--once", metavar="PEER", help=_("send TEXT, or standard input, to PEER, and leave")
+        "--invited-only", action="store_true", help=_("let in only peers that bring an invite")
     )
+    parser.add_argument(
+        "--once", nargs="?", const=_NO_PEER, metavar="PEER",
+        help=_("send TEXT, or standard input, to PEER, an address or an invite, and leave"),
+    )  # fmt: skip
     parser.add_argument("text", nargs="?", metavar="TEXT", help=_("the message for --once"))
+    parser.add_argument(
+        "--peer-file", metavar="FILE",
+        help=_("take PEER from the first line of FILE; without both, --once takes it from the"
+               " environment variable {name}", name=PEER_VARIABLE),
+    )  # fmt: skip
     parser.add_argument(
         "--timeout", type=_seconds, default=10.0, metavar="S",
         help=_("with --once: seconds to wait for the link, and as many for the receipt (10)"),
     )  # fmt: skip
+    parser.add_argument(
+        "--follow", action="store_true", help=_("print each message that comes in, a line each")
+    )
+    parser.add_argument(
+        "--count", type=_number, metavar="N", help=_("with --follow: leave after N messages")
+    )
     return parser
 
 
@@ -115,18 +145,31 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(_("the number must be 1 or more"))
+    return int(text)
+
+
 def _run(options: argparse.Namespace) -> int:
-    if options.text is not None and options.once is None:
-        return _wrong(_("“{text}” belongs to no option: --once PEER TEXT sends a message.",
-                        text=options.text))  # fmt: skip
+    if wrong := _misfit(options):
+        return _wrong(wrong)
     try:
         own = _own_address(options)
+        if options.follow:
+            return trio.run(_interruptible, _follow, options, own)
         if options.once is None:
             return trio.run(_repl, options, own)
-        peer = Endpoint.parse(options.once)
+        named, text = _peer_and_text(options)
+        peer = Invite.parse(named) if is_invite(named) else Endpoint.parse(named)
     except AddressError as error:
         return _wrong(explain_address(error))
-    text = options.text
+    except _WrongCall as error:
+        return _wrong(str(error))
+    if isinstance(peer, Invite) and options.once == named:
+        tell(_("Others on this machine can read the invite in the list of processes: --peer-file"
+               " and the environment variable {name} keep it out of there.",
+               name=PEER_VARIABLE))  # fmt: skip
     if text is None:
         try:
             text = _standard_input()
@@ -140,6 +183,59 @@ def _run(options: argparse.Namespace) -> int:
             own = with_zone(own)
     send = functools.partial(send_once, own=own, own_port=port, timeout=options.timeout)
     return trio.run(_interruptible, send, peer, text)
+
+
+class _WrongCall(Exception):
+    """Its text says what is wrong with the call."""
+
+
+def _misfit(options: argparse.Namespace) -> str:
+    """What does not go together, if anything."""
+    modes = [options.once is not None, options.follow, options.demo]
+    if sum(modes) > 1:
+        return _("--once, --follow and --demo do not go together.")
+    once, follows, _demo = modes
+    if options.text is not None and not once:
+        return _("“{text}” belongs to no option: --once PEER TEXT sends a message.",
+                 text=options.text)  # fmt: skip
+    for option, given, fits, mode in (
+        ("--peer-file", options.peer_file is not None, once, "--once"),
+        ("--count", options.count is not None, follows, "--follow"),
+    ):
+        if given and not fits:
+            return _("{option} needs {mode} beside it.", option=option, mode=mode)
+    return ""
+
+
+def _peer_and_text(options: argparse.Namespace) -> tuple[str, str | None]:
+    """Whom ``--once`` means, and TEXT if it is in the call.
+
+    Raises ``_WrongCall``. Nothing around the call changes what the words in it mean.
+    """
+    peer = None if options.once is _NO_PEER else options.once
+    text = options.text
+    if options.peer_file is not None:
+        if peer is not None and text is not None:
+            raise _WrongCall(_("PEER stands in the call and in --peer-file: give one of them."))
+        return _first_line(options.peer_file), peer if text is None else text
+    if peer is None:
+        peer = os.environ.get(PEER_VARIABLE)
+    if peer is None:
+        raise _WrongCall(
+            _("PEER is missing: give an address or an invite, --peer-file FILE, or the environment"
+              " variable {name}.", name=PEER_VARIABLE)
+        )  # fmt: skip
+    return peer, text
+
+
+def _first_line(file: str) -> str:
+    """Raises ``_WrongCall``."""
+    try:
+        with open(file, "rb") as opened:
+            return opened.readline(PEER_FILE_BYTES).decode("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        detail = error.strerror if isinstance(error, OSError) else _("it is not UTF-8 text")
+        raise _WrongCall(_("Cannot read {file}: {detail}.", file=file, detail=detail)) from None
 
 
 def _own_address(options: argparse.Namespace) -> Endpoint | None:
@@ -174,6 +270,21 @@ def _standard_input() -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
+async def _follow(options: argparse.Namespace, own: Endpoint | None) -> int:
+    async def find() -> Endpoint:
+        if own is not None:
+            return with_zone(own)
+        if options.loopback:
+            address = Endpoint("::1", 0)
+        elif options.local:
+            address = link_local_address()
+        else:
+            address = await public_address(options.ip_service)
+        return replace(address, port=_own_port(options, own))
+
+    return await follow(find, invited_only=options.invited_only, count=options.count)
+
+
 async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
     # Imported here: a pipe need not wait for prompt_toolkit.
     from fantom_trio.demo import echo
@@ -187,9 +298,13 @@ async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
     port = 0 if options.demo else _own_port(options, own)
 
     async def run() -> int:
-        async with open_node(own_port=port) as node, open_node() as other, trio.open_nursery() as n:
+        async with (
+            open_node(own_port=port, invited_only=options.invited_only) as node,
+            open_node() if options.demo else contextlib.nullcontext() as other,
+            trio.open_nursery() as n,
+        ):
             first_peer = None
-            if options.demo:
+            if other is not None:
                 try:
                     first_peer = await n.start(echo, other)
                 except ListenError as error:

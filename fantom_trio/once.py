@@ -1,96 +1,100 @@
 """``--once``: one message to one peer, and an exit code that says what became of it."""
 
-import contextlib
-import enum
-import os
-import sys
+import time
 
 import trio
 
 from fantom_trio.nursery import (
-    ConnectionLost,
+    Connection,
     DialError,
     Endpoint,
+    Greeter,
+    Invite,
+    KeyPair,
     Limits,
-    PeerClosed,
-    RemoteProtocolError,
+    LinkKind,
+    Receipt,
+    Why,
+    deliver,
     dial,
     look_up,
 )
 from fantom_trio.repl import sanitize
-from fantom_trio.repl.explain import explain_dial, explain_violation
+from fantom_trio.repl.explain import explain_dial, explain_ending
 from fantom_trio.repl.languages import _
+from fantom_trio.tell import Exit, tell
 
-__all__ = ["Exit", "send_once", "tell"]
-
-
-class Exit(enum.IntEnum):
-    """The exit codes of the pipe modes."""
-
-    DELIVERED = 0
-    USAGE = 2
-    UNREACHED = 3
-    HANDSHAKE = 4
-    UNACKNOWLEDGED = 5
-    INTERRUPTED = 130
+__all__ = ["send_once"]
 
 
 async def send_once(
-    peer: Endpoint, text: str, *, own: Endpoint | None, own_port: int, timeout: float
+    peer: Endpoint | Invite, text: str, *, own: Endpoint | None, own_port: int, timeout: float
 ) -> Exit:
     """Dial ``peer`` from any port, say ``text``, and wait for its receipt.
 
-    A classic peer has no better one than this: it read to our end and closed. ``timeout`` seconds
-    are for connecting, and as many again for the receipt. Cancelled, some, all or none of the text
-    went out; the keys are wiped.
+    ``timeout`` seconds are for connecting, and as many again for the receipt. Our identity lives
+    no longer than this. Cancelled, some, all or none of the text went out; the keys are wiped.
     """
+    invite, endpoint = (peer, peer.endpoint) if isinstance(peer, Invite) else (None, peer)
+    limits = Limits(connect_seconds=timeout, handshake_seconds=timeout)
+    identity = KeyPair.generate()
     try:
         deadline = trio.current_time() + timeout
         connection = await dial(
-            await look_up(peer, timeout),
+            await look_up(endpoint, timeout),
+            Greeter(identity, token=invite.token if invite is not None else None),
             own=own,
             own_port=own_port,
-            limits=Limits(connect_seconds=timeout, handshake_seconds=timeout),
+            limits=limits,
+            expected=invite.fingerprint if invite is not None else None,
             deadline=deadline,
         )
+        now = int(time.time() * 1000)
+        receipt = await deliver(connection, text, now, seconds=timeout, limits=limits)
     except DialError as error:
-        tell(explain_dial(error, peer))
+        tell(explain_dial(error, endpoint))
         return Exit.HANDSHAKE if error.problem.answered else Exit.UNREACHED
-    where = sanitize.line(str(peer))
-    sent = False
-    try:
-        with trio.fail_after(timeout):
-            connection.link.say(text)
-            await connection.send()
-            sent = True
-            await connection.send_eof()
-            while not isinstance((await connection.receive())[-1], PeerClosed):
-                pass
-    except (trio.TooSlowError, ConnectionLost) as error:
-        if not sent:
-            tell(_("The link to {where} broke, or was too slow, before all was sent: try again,"
-                   " or with a longer --timeout.", where=where))  # fmt: skip
-        elif isinstance(error, trio.TooSlowError):
-            tell(_("Sent to {where}, but it did not confirm in {n:g} seconds: it may have arrived."
-                   " Try a longer --timeout.", where=where, n=timeout))  # fmt: skip
-        else:
-            tell(_("Sent to {where}, but the connection broke before it confirmed: it may have"
-                   " arrived.", where=where))  # fmt: skip
-        return Exit.UNACKNOWLEDGED
-    except RemoteProtocolError as error:
-        tell(_("Sent to {where}, but it did not confirm: {why}.",
-               where=where, why=explain_violation(error.violation)))  # fmt: skip
-        return Exit.UNACKNOWLEDGED
     finally:
-        connection.close()
-    tell(_("Delivered to {where}: a classic peer, which cannot be verified, read it and closed.",
-           where=where))  # fmt: skip
-    return Exit.DELIVERED
+        identity.wipe()
+    where = sanitize.line(str(endpoint))
+    if not receipt.delivered:
+        tell(_undelivered(receipt, where, timeout))
+        return Exit.UNACKNOWLEDGED
+    tell(_delivered(connection, invite, where))
+    return Exit.DONE
 
 
-def tell(text: str) -> None:
-    """One sentence to stderr, where there is one: stdout is for payload, and this mode has none."""
-    if sys.stderr is not None:
-        # Straight to the descriptor: what a closed pipe does not take must not fail again at exit.
-        with contextlib.suppress(OSError):
-            os.write(sys.stderr.fileno(), f"fantom-trio: {sanitize.line(text)}\n".encode())
+def _delivered(connection: Connection, invite: Invite | None, where: str) -> str:
+    if connection.link.kind is LinkKind.CLASSIC:
+        return _(
+            "Delivered to {where}: a classic peer, which cannot be verified, read it and closed.",
+            where=where,
+        )
+    if invite is None:
+        return _("Delivered to {where}: a native peer, not verified.", where=where)
+    return _("Delivered to {where}: a native peer, verified by its invite.", where=where)
+
+
+def _undelivered(receipt: Receipt, where: str, timeout: float) -> str:
+    assert receipt.ending is not None
+    why = receipt.ending.why
+    if not receipt.sent and why in (Why.SLOW, Why.LOST):
+        return _(
+            "The link to {where} broke, or was too slow, before all was sent: try again,"
+            " or with a longer --timeout.", where=where)  # fmt: skip
+    if not receipt.sent:
+        return _(
+            "Not all was sent to {where}: {why}.", where=where, why=explain_ending(receipt.ending)
+        )
+    match why:
+        case Why.SLOW:
+            return _(
+                "Sent to {where}, but it did not confirm in {n:g} seconds: it may have arrived."
+                " Try a longer --timeout.", where=where, n=timeout)  # fmt: skip
+        case Why.LOST:
+            return _(
+                "Sent to {where}, but the connection broke before it confirmed: it may have"
+                " arrived.", where=where)  # fmt: skip
+    return _(
+        "Sent to {where}, but it did not confirm: {why}.",
+        where=where, why=explain_ending(receipt.ending))  # fmt: skip

@@ -89,6 +89,8 @@ class Outgoing:
     #: What the peer must prove to be: from an invite, or because we know it already.
     invite: Invite | None = None
     expected: bytes | None = None
+    #: What the user calls whoever answers.
+    name: str = ""
     #: A link broke: try again, with pauses, until one is up.
     again: bool = False
     #: So too, should this dial fail, which the user asked for meanwhile.

@@ -8,7 +8,7 @@ import trio
 from fantom_trio.nursery.admission import Admission
 from fantom_trio.nursery.book import Book
 from fantom_trio.nursery.classic import carry_texts, take_texts
-from fantom_trio.nursery.connection import Connection, Ending, Why
+from fantom_trio.nursery.connection import Connection, Ending, Why, tick
 from fantom_trio.nursery.conversation import Conversation, ConversationKey, Outgoing
 from fantom_trio.nursery.dial import dial
 from fantom_trio.nursery.errors import DialError, DialProblem
@@ -115,9 +115,10 @@ class Links:
             await self._teller.tell(DialFailed(None, endpoint, bug))
             return
         conversation = self._book.to_dial(endpoint, invite.fingerprint if invite else None)
-        conversation.name = name or conversation.name
-        link = conversation.outgoing
-        if _is_up(conversation, invite):
+        link, up = conversation.outgoing, _is_up(conversation, invite)
+        if up or conversation.kind is not LinkKind.NATIVE:
+            conversation.name = name or conversation.name
+        if up:
             await self._teller.tell(AlreadyUp(conversation))
         elif link is not None and (link.endpoint, link.invite, link.again) == (
             endpoint, invite, False,
@@ -125,10 +126,12 @@ class Links:
             await self._teller.tell(Dialing(conversation, endpoint))
         else:
             self.stop_dialing(conversation)
-            conversation.endpoint = endpoint
+            if conversation.kind is not LinkKind.NATIVE:
+                # Where a native peer is, and what it is called, is known when it answered.
+                conversation.endpoint = endpoint
             expected = None if invite is None else invite.fingerprint
             resumes = link is not None and (link.again or link.resumes)
-            self._start(conversation, Outgoing(endpoint, invite, expected, resumes=resumes))
+            self._start(conversation, Outgoing(endpoint, invite, expected, name, resumes=resumes))
 
     def dial(self, conversation: Conversation, *, again: bool = False) -> None:
         """Dial the peer of ``conversation`` and nobody else, unless that is under way."""
@@ -179,7 +182,7 @@ class Links:
         else:
             self._clear(conversation, outgoing)
             ending = await connection.run(
-                lambda: self._converse(connection, conversation, outgoing.invite)
+                lambda: self._converse(connection, conversation, outgoing)
             )
             await self._ended(connection, ending)
 
@@ -216,7 +219,9 @@ class Links:
     async def _run_classic(
         self, conversation: Conversation, outgoing: Outgoing, connection: Connection
     ) -> None:
+        stranger_at = None
         if conversation.kind is LinkKind.NATIVE:  # it is not that peer who answered
+            stranger_at = conversation
             self._clear(conversation, outgoing)
             conversation = self._book.classic(outgoing.endpoint)
             if conversation.outgoing is not None:
@@ -224,13 +229,15 @@ class Links:
                 await self._teller.tell(AlreadyUp(conversation))
                 return
             conversation.endpoint, conversation.outgoing = outgoing.endpoint, outgoing
+            conversation.name = outgoing.name or conversation.name
         first = not conversation.online
         conversation.kind = LinkKind.CLASSIC
         outgoing.connection = connection
         begun = trio.current_time()
 
         async def carry() -> None:
-            await self._teller.tell(LinkUp(conversation, Role.DIALER, LinkKind.CLASSIC, first))
+            up = LinkUp(conversation, Role.DIALER, LinkKind.CLASSIC, first, stranger_at)
+            await self._teller.tell(up)
             await carry_texts(conversation, connection, self._teller)
 
         ending = await connection.run(carry)
@@ -261,20 +268,23 @@ class Links:
         self,
         connection: Connection,
         dialed: Conversation | None = None,
-        invite: Invite | None = None,
+        outgoing: Outgoing | None = None,
     ) -> None:
         """Bring the link to the conversation of its identity, and run it there."""
         identity = self._greeter.identities.meet(connection.identity)
         cursor, delivered = identity.delivery.start(
             connection.hello, maybe_stale=identity.acknowledged_at > connection.began
         )
-        if invite is not None:
-            identity.verified, identity.token = True, invite.token
+        identity.acknowledged_at = tick()  # a hello acknowledges, too
+        if outgoing is not None and outgoing.invite is not None:
+            identity.verified, identity.token = True, outgoing.invite.token
         listener = connection.peer
         if dialed is None:
             listener = replace(listener, port=connection.hello.port)
         binding = self._book.bind(identity, listener, dialed)
         conversation = binding.conversation
+        if outgoing is not None:
+            conversation.name = outgoing.name or conversation.name
         if listener.port:
             conversation.endpoint = listener
         conversation.key = ConversationKey.of(listener)
@@ -290,9 +300,9 @@ class Links:
             conversation.outgoing.hurry()  # it sees that it is not needed
         if binding.absorbed is not None:
             await self._teller.tell(Merged(binding.absorbed, conversation))
-        await self._teller.offer(
-            LinkUp(conversation, connection.role, LinkKind.NATIVE, first, binding.stranger_at)
-        )
+        up = LinkUp(conversation, connection.role, LinkKind.NATIVE, first, binding.stranger_at)
+        # A stranger in a known place is not to be missed, however slow the screen is.
+        await (self._teller.offer(up) if up.stranger_at is None else self._teller.tell(up))
         if delivered:
             conversation.delivered(delivered)
             await self._teller.offer(Delivered(conversation, delivered))

@@ -39,6 +39,8 @@ async def converse(
             nursery.start_soon(_Writer(session, conversation, teller).run)
             with session.connection.ends():
                 await reader.run()
+                # The peer left and closes soon: a writer that waits for room waits in vain.
+                nursery.cancel_scope.deadline = trio.current_time() + teller.limits.bye_seconds
     finally:
         if session.connection.ending is None and session.connection.link.can_send:
             _say_pending(session)

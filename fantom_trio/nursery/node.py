@@ -226,6 +226,16 @@ class Node:
         verification.settle_code()
         session.identity.verified = True
 
+    def different_code(self, conversation: Conversation) -> None:
+        """The user saw another code: somebody is between, and the link ends. Raises the same.
+
+        A mark that the peer had from before is taken back.
+        """
+        session, verification = self.verification(conversation)
+        verification.settle_code()
+        session.identity.verified = False
+        self.disconnect(conversation)
+
     def disconnect(self, conversation: Conversation) -> bool:
         """Close every link of the conversation and stop dialing; False when there was nothing."""
         busy = conversation.online or conversation.dialing

@@ -1,8 +1,10 @@
 """The REPL: one loop shows events, the other reads lines."""
 
 import contextlib
+import math
 import signal
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +20,7 @@ from fantom_trio.nursery import (
     LinkEnded,
     LinkUp,
     ListenError,
+    Merged,
     Message,
     Node,
     NodeEvent,
@@ -27,6 +30,7 @@ from fantom_trio.nursery import (
     ReachError,
     Received,
     State,
+    Why,
     link_local_address,
     public_address,
     with_zone,
@@ -42,7 +46,7 @@ __all__ = ["App", "Where"]
 
 #: What Alt and a key send, without touching the half-typed line.
 SHORTCUTS = {**{f"alt-{n}": f"/switch {n}" for n in range(1, 10)}, "alt-a": "/switch"}
-#: Seconds between two notices about strangers; those between are counted.
+#: Seconds between two notices about strangers of one kind; those between are counted.
 STRANGER_PAUSE = 10
 #: Unread messages that a switch prints; the rest is in the history.
 UNREAD_SHOWN = 500
@@ -81,8 +85,11 @@ class App:
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._finder: trio.CancelScope | None = None
-        self._told_strangers = -float("inf")
-        self._untold_strangers = 0
+        #: Conversations that are gone, and where all goes on with the same peer: a line for the one
+        #: may be on its way.
+        self._merged = weakref.WeakKeyDictionary[Conversation, Conversation]()
+        #: When strangers were told last, and how many were not, by why they were turned away.
+        self._strangers: dict[Why, tuple[float, int]] = {}
 
     async def run(self) -> None:
         """Until ``/quit`` or the end of input."""
@@ -154,6 +161,8 @@ class App:
 
     async def _send(self, line: Line, text: str) -> None:
         peer = line.context
+        if isinstance(peer, Conversation):
+            peer = self._merged.get(peer, peer)
         try:
             if not isinstance(peer, Conversation) or peer not in self.node.conversations:
                 if self.node.conversations:
@@ -166,7 +175,7 @@ class App:
                     n_(
                         "{n} message waits for {name} already: this one was not taken.",
                         "{n} messages wait for {name} already: this one was not taken.",
-                        peer.waiting,
+                        peer.undelivered,
                         name=render.name(peer),
                     )
                 ) from None
@@ -197,15 +206,19 @@ class App:
             case LinkEnded(conversation=None):
                 await self._show_stranger(event)
                 return
+            case Merged():
+                self._merged[event.gone] = event.conversation
             case DialFailed() | LinkEnded() if event.conversation is not None:
                 self._drop_if_closed(event.conversation)
         text, alarm = render.event(event)
         if text:
-            if isinstance(event, (LinkUp, LinkEnded)) and event.conversation is not None:
+            if isinstance(event, (LinkUp, LinkEnded, Merged)) and event.conversation is not None:
                 # It belongs to the conversation, and stands in its history.
                 note = Message(text, time.time(), State.NOTED, shown=True)
                 event.conversation.history.append(note)
             await self.print(text, alarm=alarm)
+        if isinstance(event, Merged) and self.active is event.gone:
+            await self.activate(event.conversation)
 
     async def _show_received(self, peer: Conversation, messages: Sequence[Message]) -> None:
         if peer not in self.node.conversations:  # closed a moment ago
@@ -221,12 +234,12 @@ class App:
 
     async def _show_stranger(self, event: LinkEnded) -> None:
         """Whoever scans our port must not be able to scroll the screen."""
-        now = trio.current_time()
-        if now - self._told_strangers < STRANGER_PAUSE:
-            self._untold_strangers += 1
+        now, why = trio.current_time(), event.ending.why
+        told, untold = self._strangers.get(why, (-math.inf, 0))
+        if now - told < STRANGER_PAUSE:
+            self._strangers[why] = (told, untold + 1)
             return
-        untold, self._untold_strangers = self._untold_strangers, 0
-        self._told_strangers = now
+        self._strangers[why] = (now, 0)
         text, alarm = render.event(event)
         await self.print(text, alarm=alarm)
         if untold:
@@ -328,7 +341,9 @@ class App:
                 text += " " + _("Then: /listen PORT")
             await self.print(text, alarm=True)
             return
-        await self.print(_("Listening on {where}. Give your peer this address.", where=bound))
+        await self.print(
+            _("Listening on {where}. Give your peer this address, or an /invite.", where=bound)
+        )
         if self._first_peer is not None:
             self.node.connect(self._first_peer, "echo")
             self._first_peer = None

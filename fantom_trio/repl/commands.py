@@ -1,8 +1,9 @@
 """Commands: a function's signature and docstring become its parser, its completion and its help.
 
 A parameter's type says what is read for it: ``Conversation`` a number or the start of a name,
-``Endpoint`` an address of one or two words, ``Literal`` one of its words, ``int`` a number, ``str``
-a word, and ``Annotated[str, "as"]`` the word after ``as``. A default makes it optional.
+``Endpoint`` an address of one or two words, ``Invite`` an invite, ``Literal`` one of its words,
+``int`` a number, ``str`` a word, and ``Annotated[str, "as"]`` the word after ``as``. A default
+makes it optional; what is optional gives way to the next one's words.
 """
 
 import difflib
@@ -10,10 +11,11 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias
 
-from fantom_trio.nursery import AddressError, Conversation, Endpoint
+from fantom_trio.nursery import AddressError, Conversation, Endpoint, Invite, is_invite
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.explain import explain_address
 from fantom_trio.repl.languages import _
@@ -54,29 +56,35 @@ class Parameter:
     @property
     def usage(self) -> str:
         """As it stands in the help."""
-        names = {Conversation: "PEER", Endpoint: "ADDRESS", int: self.name.upper()}
+        names = {Conversation: "PEER", Endpoint: "ADDRESS", Invite: "INVITE"}
         parts: list[str] = []
         for kind in self.kinds:
             parts += _words(kind) or [names.get(kind, self.name.upper())]
         text = " ".join(filter(None, [self.keyword, "|".join(parts)]))
         return f"[{text}]" if self.optional else text
 
+    @property
+    def words(self) -> list[str]:
+        """Those of its ``Literal``."""
+        return [word for kind in self.kinds for word in _words(kind)]
+
     def read(self, words: list[str], peers: Sequence[Conversation]) -> object:
         """Take what belongs to it from ``words``; raises ``CommandError``."""
         if Endpoint in self.kinds:
-            # "as" begins the name; all before it is the address, port included.
+            # "as" begins the name; all before it is the address, port included, or an invite that
+            # was broken into lines.
             stop = words.index("as") if "as" in words[1:] else len(words)
             text, words[:stop] = " ".join(words[:stop]), []
             try:
+                if Invite in self.kinds and is_invite(text):
+                    return Invite.parse(text)
                 return Endpoint.parse(text)
             except AddressError as error:
                 raise CommandError(explain_address(error)) from None
         word = words.pop(0)
-        choices: list[str] = []
+        if word in self.words:
+            return word
         for kind in self.kinds:
-            choices += _words(kind)
-            if word in choices:
-                return word
             if kind is Conversation:
                 return find_peer(word, peers)
             if kind is str:
@@ -86,7 +94,7 @@ class Parameter:
         if int in self.kinds:
             raise CommandError(_("“{word}” is no number.", word=word))
         raise CommandError(
-            _("“{word}” is none of: {choices}.", word=word, choices=", ".join(choices))
+            _("“{word}” is none of: {choices}.", word=word, choices=", ".join(self.words))
         )
 
     def suggest(self, snapshot: Snapshot) -> Iterable[str]:
@@ -115,7 +123,9 @@ class Command:
     def read(self, words: list[str], peers: Sequence[Conversation]) -> dict[str, object]:
         """The handler's arguments; raises ``CommandError``."""
         arguments: dict[str, object] = {}
-        for parameter in self.parameters:
+        for parameter, following in zip_longest(self.parameters, self.parameters[1:]):
+            if words and _gives_way(parameter, words[0], following):
+                continue
             if parameter.keyword:
                 if not words or words[0] != parameter.keyword:
                     continue
@@ -129,6 +139,15 @@ class Command:
                 _("“{word}” is too much here: {usage}", word=" ".join(words), usage=self.usage)
             )
         return arguments
+
+    def expected(self, words: Sequence[str]) -> Sequence[Parameter]:
+        """What the word after these ``words`` may be for; where each is of one word."""
+        rest = list(self.parameters)
+        for word in words:
+            while len(rest) > 1 and _gives_way(rest[0], word, rest[1]):
+                del rest[0]
+            del rest[:1]
+        return rest[: 2 if rest and rest[0].optional else 1]
 
 
 @dataclass
@@ -183,13 +202,13 @@ class Commands:
                 for command in self if command.name.startswith(last[1:])
             ]  # fmt: skip
         command = self.by_name.get(words[0][1:])
-        place = len([word for word in words if word]) - 1
-        if command is None or place >= len(command.parameters):
+        if command is None:
             return []
-        if command.name == "help":
+        expected = command.expected([word for word in words[1:] if word])
+        if command.name == "help" and expected:
             found: Iterable[str] = sorted(self.by_name)
         else:
-            found = command.parameters[place].suggest(snapshot)
+            found = (word for parameter in expected for word in parameter.suggest(snapshot))
         return [
             Suggestion(word, len(last)) for word in found if word.lower().startswith(last.lower())
         ]
@@ -201,9 +220,9 @@ def find_peer(word: str, peers: Sequence[Conversation]) -> Conversation:
     Raises ``CommandError`` when there is none, or more than one.
     """
     for peer in peers:
-        if word == str(peer.number) or word == peer.name or word == peer.label:
+        if word == str(peer.number) or word == peer.name:
             return peer
-    starts = [
+    starts = [peer for peer in peers if word == peer.label] or [
         peer
         for peer in peers
         if peer.label.lower().startswith(word.lower()) or peer.key.host.startswith(word.lower())
@@ -227,6 +246,10 @@ def _parameter(declared: inspect.Parameter) -> Parameter:
     kinds = tuple(kind for kind in kinds if kind is not NoneType)
     optional = declared.default is not inspect.Parameter.empty
     return Parameter(declared.name, kinds, keyword, optional)
+
+
+def _gives_way(parameter: Parameter, word: str, following: Parameter | None) -> bool:
+    return parameter.optional and following is not None and word in following.words
 
 
 def _words(kind: Any) -> list[str]:

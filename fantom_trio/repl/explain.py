@@ -9,6 +9,9 @@ from fantom_trio.nursery import (
     DialProblem,
     Ending,
     Endpoint,
+    Failed,
+    Flaw,
+    How,
     ListenError,
     ReachError,
     ReachProblem,
@@ -22,6 +25,7 @@ __all__ = [
     "explain_address",
     "explain_dial",
     "explain_ending",
+    "explain_failed",
     "explain_listen",
     "explain_reach",
     "explain_violation",
@@ -29,7 +33,7 @@ __all__ = [
 
 
 def explain_address(error: AddressError) -> str:
-    """Why a text is no endpoint."""
+    """Why a text is no endpoint or invite, and what to write."""
     text = sanitize.line(error.text)
     match error.problem:
         case AddressProblem.EMPTY:
@@ -44,6 +48,10 @@ def explain_address(error: AddressError) -> str:
             return _("“{text}” has a port that is not between 1 and 65535.", text=text)
         case AddressProblem.ZONE:
             return _("What follows % in “{text}” is no network interface.", text=text)
+        case AddressProblem.INVITE:
+            return _(
+                "“{text}” is a damaged invite: copy all of it again,"
+                " or ask your peer for a new one.", text=text)  # fmt: skip
     assert_never(error.problem)
 
 
@@ -78,6 +86,34 @@ def explain_violation(violation: Violation) -> str:
             return _("it sent a message a second time")
         case Violation.CLOSED_IN_FRAME:
             return _("it closed the link in the middle of a message")
+        case Violation.NOT_NATIVE:
+            return _("it answered as a classic peer, which cannot show who it is")
+        case Violation.NOT_INVITED:
+            return _("it came as a classic peer, and you let in only the invited")
+        case Violation.OTHER_IDENTITY:
+            return _("it is somebody else than expected")
+        case Violation.OWN_IDENTITY:
+            return _("it has your own identity")
+        case Violation.FRAME_LENGTH:
+            return _("it announced a frame of a wrong length")
+        case Violation.KEM_KEY:
+            return _("it sent a post-quantum key that is none")
+        case Violation.PADDING:
+            return _("it sent a record that was not padded as it must be")
+        case Violation.RECORD_MALFORMED:
+            return _("it sent a record that cannot be read")
+        case Violation.RECORD_OUT_OF_PLACE:
+            return _("it sent a record where it has no place")
+        case Violation.STREAM_TAG:
+            return _("it sent a record under the wrong tag")
+        case Violation.AFTER_BYE:
+            return _("it wrote on after its goodbye")
+        case Violation.ID_SKIPPED:
+            return _("it left out a message")
+        case Violation.COUNT_IMPOSSIBLE:
+            return _("it confirmed messages that you never sent")
+        case Violation.TOO_MUCH_UNSHOWN:
+            return _("it sent more than may wait unconfirmed")
     assert_never(violation)
 
 
@@ -99,6 +135,18 @@ def explain_ending(ending: Ending) -> str:
         case Why.VIOLATION:
             assert ending.violation is not None
             return explain_violation(ending.violation)
+        case Why.LEFT:
+            return _("it said goodbye")
+        case Why.REPLACED:
+            return _("a newer link took the place of this one")
+        case Why.SILENT:
+            return _("nothing came from it for too long")
+        case Why.TURNED_AWAY:
+            return _("it does not let you in without an invite")
+        case Why.UNINVITED:
+            return _("it brought no invite, and you let in only the invited")
+        case Why.BAD_INVITE:
+            return _("its invite was revoked, or used by somebody else before")
     assert_never(ending.why)
 
 
@@ -157,9 +205,41 @@ def explain_dial(error: DialError, endpoint: Endpoint) -> str:
             return _(
                 "{where} is no Fantom Chat, or something between you changes the handshake: {why}.",
                 where=where, why=explain_violation(error.violation))  # fmt: skip
+        case DialProblem.DOWNGRADED:
+            return _(
+                "{where} answers as a classic peer, so that nobody can check who it is: nothing was"
+                " sent; ask your peer for a new invite.", where=where)  # fmt: skip
+        case DialProblem.OTHER_IDENTITY:
+            return _(
+                "Somebody else answers at {where} than the one you mean: nothing was sent;"
+                " ask your peer for a new invite.", where=where)  # fmt: skip
+        case DialProblem.TURNED_AWAY:
+            return _(
+                "{where} lets in only the invited, and your invite, if you have one, was used by"
+                " somebody else or revoked: ask your peer for a new one.", where=where)  # fmt: skip
+        case DialProblem.BAD_INVITE:
+            return _(
+                "{where} showed an invite of yours that was revoked, or used by somebody else:"
+                " give your peer a new one.", where=where)  # fmt: skip
         case DialProblem.GIVEN_UP:
             return _("Gave up connecting to {where}.", where=where)
     assert_never(error.problem)
+
+
+def explain_failed(failed: Failed) -> str:
+    """Why a verification proved nothing, as a clause, and what to try."""
+    match failed.flaw:
+        case None if failed.how is How.CODE:
+            return _("the link ended before you both had compared the code")
+        case None:
+            return _("the link ended before the word was compared")
+        case Flaw.WORD_DIFFERS:
+            return _("the word is another one there, or somebody is in between")
+        case Flaw.COMMITMENT_BROKEN:
+            return _("the code was tampered with, and somebody may be in between")
+        case Flaw.OUT_OF_TURN | Flaw.MALFORMED:
+            return _("the steps of the two programs did not fit together")
+    assert_never(failed.flaw)
 
 
 def explain_listen(error: ListenError) -> str:

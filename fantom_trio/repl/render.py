@@ -11,30 +11,40 @@ from wcwidth import wcswidth, wrap
 
 from fantom_trio.nursery import (
     AlreadyUp,
+    CodeReady,
     Conversation,
+    Delivered,
     DialFailed,
     Dialing,
     DialProblem,
+    Failed,
     HistoryFull,
+    How,
     LinkEnded,
     LinkKind,
     LinkUp,
+    Matched,
+    Merged,
     Message,
     NodeEvent,
     NotShown,
     Received,
+    Redialing,
     Role,
     Sent,
     State,
+    Verifying,
     Why,
+    Wished,
 )
 from fantom_trio.repl import sanitize
-from fantom_trio.repl.explain import explain_dial, explain_ending
+from fantom_trio.repl.explain import explain_dial, explain_ending, explain_failed
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.terminal import Fragments
 
 __all__ = [
     "NOTICE_INDENT",
+    "code",
     "event",
     "fold",
     "kind_name",
@@ -80,7 +90,14 @@ def kind_name(kind: LinkKind) -> str:
     match kind:
         case LinkKind.CLASSIC:
             return _("classic link")
+        case LinkKind.NATIVE:
+            return _("native link")
     assert_never(kind)
+
+
+def _mark(*, verified: bool) -> str:
+    """What stands beside a native peer."""
+    return "✓" if verified else "?"
 
 
 def messages(
@@ -90,7 +107,10 @@ def messages(
     *,
     states: bool = False,
 ) -> str:
-    """Messages of one conversation, a line or more each; ``states`` adds how far ours came."""
+    """Messages of one conversation, a line or more each.
+
+    ``states`` adds how far ours came, and whether a native peer was verified when it wrote.
+    """
     return "".join(message(conversation, each, columns, states=states) for each in them)
 
 
@@ -104,7 +124,9 @@ def message(
     if it.state is State.NOTED:
         return fold(notice(it.text, it.at), columns, NOTICE_INDENT)
     who, colour = (_("you"), _DIM) if it.mine else (name(conversation), _CYAN)
-    indent = max(wcswidth(f"{clock(it.at)} {who}  "), 0)
+    # A classic peer has no mark: nothing it says has a number.
+    mark = f" {_mark(verified=it.verified)}" if states and not it.mine and it.id else ""
+    indent = max(wcswidth(f"{clock(it.at)} {who}{mark}  "), 0)
     lines = sanitize.block(it.text)
     if columns is not None:
         if indent > columns - _LEAST_WIDTH:  # the text begins below the name
@@ -119,7 +141,7 @@ def message(
         # Not inside the f-string: texts are collected from the source, and not from there.
         damaged = _("damaged on the way: it was not UTF-8")
         lines[-1] += f" {_DIM}({damaged}){_OFF}"
-    styled = f"{_DIM}{clock(it.at)}{_OFF} {colour}{who}{_OFF}  "
+    styled = f"{_DIM}{clock(it.at)}{_OFF} {colour}{who}{_OFF}{mark}  "
     return styled + f"\n{' ' * indent}".join(lines) + "\n"
 
 
@@ -139,6 +161,8 @@ def _state(state: State) -> str:
             return _("waiting")
         case State.SENT:
             return _("sent")
+        case State.DELIVERED:
+            return _("delivered")
         case State.RECEIVED | State.NOTED:
             return ""
     assert_never(state)
@@ -157,8 +181,7 @@ def notice(text: str, at: float, *, alarm: bool = False) -> str:
 
 def rule(conversation: Conversation) -> str:
     """The line that says whose messages follow."""
-    title = f"{conversation.number} {name(conversation)}"
-    return f"{_DIM}──{_OFF} {_BOLD}{title}{_OFF} {_DIM}{'─' * 20}{_OFF}\n"
+    return f"{_DIM}──{_OFF} {_BOLD}{_numbered(conversation)}{_OFF} {_DIM}{'─' * 20}{_OFF}\n"
 
 
 def event(it: NodeEvent) -> tuple[str, bool]:
@@ -167,27 +190,23 @@ def event(it: NodeEvent) -> tuple[str, bool]:
         case Dialing():
             where = sanitize.line(str(it.endpoint))
             return _("connecting to {where} … /disconnect to give up", where=where), False
+        case Redialing():
+            text = _(
+                "connecting to {where} again until {name} is there … /disconnect to give up",
+                where=sanitize.line(str(it.endpoint)), name=name(it.conversation),
+            )  # fmt: skip
+            return text, False
         case DialFailed():
-            text = explain_dial(it.error, it.endpoint)
-            waiting = it.conversation.waiting if it.conversation else 0
-            given_up = it.error.problem is DialProblem.GIVEN_UP
-            if waiting:
-                text += " " + n_(
-                    "{n} message waits: write another to try again, or /connect ADDRESS.",
-                    "{n} messages wait: write another to try again, or /connect ADDRESS.",
-                    waiting,
-                )
-            return text, not given_up
+            return _dial_failed(it), it.error.problem is not DialProblem.GIVEN_UP
         case AlreadyUp():
             return _("{name} is connected already", name=name(it.conversation)), False
         case LinkUp():
-            if not it.first:
-                return "", False
-            fields = {"name": name(it.conversation), "kind": kind_name(it.kind)}
-            if it.role is Role.DIALER:
-                text = _("{name} is here: {kind}, the peer cannot be verified", **fields)
-            else:
-                text = _("{name} connected to you: {kind}, the peer cannot be verified", **fields)
+            return _link_up(it)
+        case Merged():
+            text = _(
+                "{gone} is the peer you know as {peer}: all goes on there",
+                gone=_numbered(it.gone), peer=_numbered(it.conversation),
+            )  # fmt: skip
             return text, False
         case LinkEnded():
             return _link_ended(it)
@@ -204,35 +223,125 @@ def event(it: NodeEvent) -> tuple[str, bool]:
                 name=name(it.conversation),
             )
             return text, False
-        case Received() | Sent():
+        case Verifying():
+            return _verifying(it)
+        case Received() | Sent() | Delivered():
             return "", False
     assert_never(it)
 
 
+def _numbered(conversation: Conversation) -> str:
+    """Number and name: two peers may have one address, and no name."""
+    return f"{conversation.number} {name(conversation)}"
+
+
+def _dial_failed(it: DialFailed) -> str:
+    text = explain_dial(it.error, it.endpoint)
+    if it.error.problem in (DialProblem.OTHER_IDENTITY, DialProblem.DOWNGRADED):
+        text += " " + _("/connect ADDRESS meets whoever is there.")
+    waiting = it.conversation.undelivered if it.conversation else 0
+    if waiting and it.error.problem.final:
+        text += " " + n_("{n} message stays queued.", "{n} messages stay queued.", waiting)
+    elif waiting:
+        text += " " + n_(
+            "{n} message waits: write another to try again, or /connect ADDRESS.",
+            "{n} messages wait: write another to try again, or /connect ADDRESS.",
+            waiting,
+        )
+    return text
+
+
+def _link_up(it: LinkUp) -> tuple[str, bool]:
+    if it.kind is LinkKind.CLASSIC:
+        what = _("classic link, the peer cannot be verified")
+    elif it.conversation.verified:
+        what = _("native link, verified")
+    else:
+        what = _("native link, not verified (/verify)")
+    if it.stranger_at is not None:
+        text = _(
+            "{peer} is not the {known} you knew: a stranger is at this address now, {what}",
+            peer=_numbered(it.conversation), known=_numbered(it.stranger_at), what=what,
+        )  # fmt: skip
+        return text, True
+    if not it.first and not it.conversation.verified:
+        return "", False  # else an invite may have verified it just now
+    if it.role is Role.DIALER:
+        return _("{name} is here: {what}", name=name(it.conversation), what=what), False
+    return _("{name} connected to you: {what}", name=name(it.conversation), what=what), False
+
+
 def _link_ended(it: LinkEnded) -> tuple[str, bool]:
-    loud = it.ending.why in (Why.BUG, Why.VIOLATION)
+    why = it.ending.why
+    loud = why in (Why.BUG, Why.VIOLATION)
     if it.conversation is None:
         where = sanitize.line(str(it.peer))
         text = _("{where} was turned away: {why}", where=where, why=explain_ending(it.ending))
-        return text, it.ending.why is Why.BUG
+        # Strangers break rules all day; who has an invite of ours may have come by it anyhow.
+        return text, why in (Why.BUG, Why.BAD_INVITE)
     fields = {"name": name(it.conversation), "why": explain_ending(it.ending)}
     if it.last:
         return _("{name} is gone: {why}", **fields), loud
-    if loud or it.ending.why is Why.LOST:
+    if loud or why in (Why.LOST, Why.SILENT):
         return _("one of two links with {name} is gone: {why}", **fields), loud
     return "", False
 
 
+def code(conversation: Conversation, digits: str) -> str:
+    """What to do with the code that waits for the user's answer."""
+    return _(
+        "compare these eight digits with {name} by another way, e.g. on the phone: {digits} —"
+        " /verify {number} yes if they are the same, /verify {number} no if not",
+        name=name(conversation), number=conversation.number, digits=f"{digits[:4]} {digits[4:]}",
+    )  # fmt: skip
+
+
+def _verifying(it: Verifying) -> tuple[str, bool]:
+    outcome = it.outcome
+    fields = {"name": name(it.conversation), "number": it.conversation.number}
+    match outcome:
+        case Wished(How.CODE):
+            text = _("{name} wants to compare a code with you: /verify {number} shows it", **fields)
+            return text, False
+        case Wished():
+            text = _(
+                "{name} wants to compare a shared word with you:"
+                " /verify {number} --word asks you for it", **fields)  # fmt: skip
+            return text, False
+        case CodeReady():
+            return code(it.conversation, outcome.code), False
+        case Matched():
+            return _(
+                "{name} has the same word: verified for as long as its program runs", **fields
+            ), False
+        case Failed(How.CODE):
+            text = _(
+                "{name} could not be verified: {why};"
+                " /verify {number} tries again as soon as they do",
+                why=explain_failed(outcome), **fields)  # fmt: skip
+            return text, True
+        case Failed():
+            text = _(
+                "{name} could not be verified: {why};"
+                " /verify {number} --word tries again as soon as they do",
+                why=explain_failed(outcome), **fields)  # fmt: skip
+            return text, True
+    assert_never(outcome)
+
+
 def prompt(active: Conversation | None) -> Fragments:
-    """Who gets the line: ``1 bob classic ▸``."""
+    """Who gets the line: ``1 bob ? ▸``, ``1 bob ✓ offline ▸``, ``1 bob classic ▸``."""
     if active is None:
         return (("ansibrightblack", _("(nobody)")), ("", " ▸ "))
-    mark = _("classic") if active.online else _("offline")
-    return (
-        ("bold", f"{active.number} {name(active)}"),
-        ("ansiyellow" if active.online else "ansibrightblack", f" {mark}"),
-        ("", " ▸ "),
-    )
+    fragments = [("bold", _numbered(active))]
+    if active.kind is LinkKind.NATIVE:
+        style = "ansigreen" if active.verified else "ansiyellow"
+        fragments.append((style, " " + _mark(verified=active.verified)))
+    elif active.online:
+        fragments.append(("ansiyellow", " " + _("classic")))
+    if not active.online:
+        fragments.append(("ansibrightblack", " " + _("offline")))
+    return (*fragments, ("", " ▸ "))
 
 
 def toolbar(
@@ -241,14 +350,14 @@ def toolbar(
     """Every peer with what is unread, what of ours still waits, and the language."""
     parts: list[tuple[str, str]] = []
     for each in conversations:
-        text = f" {each.number} {name(each)}"
+        text = f" {_numbered(each)}"
         if each.unread:
             text += f" +{each.unread}"
         if not each.online:
             text += " " + _("offline")
         style = "bold" if each is active else "ansiyellow" if each.unread else ""
         parts.append((style, text + " "))
-    if waiting := sum(each.waiting for each in conversations):
+    if waiting := sum(each.undelivered for each in conversations):
         parts.append(("ansired", "  " + n_("{n} undelivered", "{n} undelivered", waiting)))
     parts.append(("", f"  {language} "))
     return tuple(parts)

@@ -3,12 +3,24 @@
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from fantom_trio.nursery import LISTENER_PORTS, Conversation, Endpoint, ReachError, list_interfaces
+from fantom_trio.nursery import (
+    LISTENER_PORTS,
+    Conversation,
+    Endpoint,
+    Invite,
+    InvitesFull,
+    LinkKind,
+    NotLinked,
+    ReachError,
+    TrialsUsedUp,
+    list_interfaces,
+    prepare_word,
+)
 from fantom_trio.repl import languages, render, sanitize
 from fantom_trio.repl.app import App
 from fantom_trio.repl.commands import CommandError, Commands
 from fantom_trio.repl.explain import explain_reach
-from fantom_trio.repl.languages import _
+from fantom_trio.repl.languages import _, n_
 
 __all__ = ["COMMANDS"]
 
@@ -18,12 +30,19 @@ _LONGEST_NAME = 32
 
 
 @COMMANDS.add
-async def connect(app: App, address: Endpoint, name: Annotated[str, "as"] = "") -> None:
-    """dials a peer, and names them if you like"""
+async def connect(app: App, peer: Endpoint | Invite, name: Annotated[str, "as"] = "") -> None:
+    """dials an address, or who made an invite, and names them if you like"""
     if name:
-        known = [peer for peer in app.node.conversations if peer.endpoint == address]
+        known = [each for each in app.node.conversations if _is_dialed(each, peer)]
         _check_name(app, name, known[0] if known else None)
-    app.node.connect(address, name)
+    app.node.connect(peer, name)
+
+
+def _is_dialed(conversation: Conversation, peer: Endpoint | Invite) -> bool:
+    if isinstance(peer, Endpoint):
+        return conversation.endpoint == peer
+    identity = conversation.identity
+    return peer.fingerprint == (identity.fingerprint if identity else conversation.expected)
 
 
 @COMMANDS.add
@@ -57,23 +76,22 @@ def _describe(peer: Conversation) -> str:
         parts.append(sanitize.line(str(peer.endpoint)))
     else:
         parts.append(_("no address to answer to"))
-    if peer.links and (kind := peer.links[0].link.kind):
-        parts.append(render.kind_name(kind))
+    if peer.kind is not None:
+        parts.append(render.kind_name(peer.kind))
+    if peer.online and peer.kind is LinkKind.CLASSIC:
         if peer.outgoing is None or peer.dialing:
             parts.append(_("only they write to you"))
         elif peer.incoming:
             parts.append(_("both directions"))
         else:
             parts.append(_("only you write to them"))
-    elif peer.dialing:
-        parts.append(_("connecting"))
-    else:
-        parts.append(_("offline"))
-    parts.append(_("not verified"))
+    elif not peer.online:
+        parts.append(_("connecting") if peer.dialing else _("offline"))
+    parts.append(_("verified") if peer.verified else _("not verified"))
     if peer.unread:
         parts.append(_("{n} unread", n=peer.unread))
-    if peer.waiting:
-        parts.append(_("{n} waiting", n=peer.waiting))
+    if peer.undelivered:
+        parts.append(n_("{n} undelivered", "{n} undelivered", peer.undelivered))
     if last := peer.history.last_said:
         parts.append(_("last message {time}", time=render.clock(last.at)))
     return " · ".join(parts)
@@ -146,7 +164,7 @@ async def name(app: App, peer: Conversation, name: str) -> None:
 
 @COMMANDS.add
 async def history(app: App, count: int = 20) -> None:
-    """shows the last messages with the active peer, and how far yours came"""
+    """shows the last messages with the active peer, how far yours came, and who was verified"""
     peer = app.require_active()
     await app.write(render.rule(peer))
     if peer.history.dropped:
@@ -172,6 +190,149 @@ async def close(app: App, peer: Conversation | None = None) -> None:
     app.node.close(peer)
     app.forget(peer)
     await app.print(_("The conversation with {name} is closed and forgotten.", name=label))
+
+
+@COMMANDS.add
+async def invite(app: App, off: Literal["off"] | None = None) -> None:
+    """makes an invite, which lets one peer in and shows them who you are; off revokes all"""
+    if off:
+        count = app.node.revoke_invites()
+        await app.print(
+            n_(
+                "{n} invite is revoked; whoever it let in stays.",
+                "{n} invites are revoked; whoever they let in stays.",
+                count,
+            )
+        )
+        return
+    listener = app.node.listener
+    if listener is None:
+        raise CommandError(_("Nobody can dial you, with an invite or without: /listen first."))
+    try:
+        made = app.node.invite(listener)
+    except InvitesFull:
+        raise CommandError(
+            _("Too many invites are open: /invite off revokes them, and then make a new one.")
+        ) from None
+    await app.print(
+        _(
+            "Give this to one person, by a way that nobody else reads: whoever comes with it first"
+            " counts as verified, and /connect with it proves to them that it is you."
+        )
+    )
+    # Never folded, so that it is copied in one piece.
+    await app.write(f"{made}\n")
+    if listener.is_loopback:
+        await app.print(_("It works on this machine only."))
+    elif listener.is_link_local:
+        await app.print(
+            _(
+                "It works on this network only, and your peer puts their own interface into it:"
+                " fantom://[{host}%eth0]…",
+                host=listener.host,
+            )
+        )
+
+
+@COMMANDS.add
+async def verify(
+    app: App,
+    peer: Conversation | None = None,
+    answer: Literal["yes", "no", "--word"] | None = None,
+) -> None:
+    """makes sure who a peer is: by a code that you both compare, or by a word that you both know"""
+    peer = peer or app.require_active()
+    if peer.kind is LinkKind.CLASSIC:
+        raise CommandError(
+            _("{name} speaks the classic link, which cannot be verified.", name=render.name(peer))
+        )
+    try:
+        if answer == "--word":
+            await _ask_word(app, peer)
+        elif answer is None:
+            await _ask_code(app, peer)
+        else:
+            await _compared(app, peer, same=answer == "yes")
+    except NotLinked:
+        raise CommandError(
+            _(
+                "{name} is not connected: /connect ADDRESS, and verify then.",
+                name=render.name(peer),
+            )
+        ) from None
+
+
+async def _ask_code(app: App, peer: Conversation) -> None:
+    _session, verification = app.node.verification(peer)
+    try:
+        app.node.ask_code(peer)
+    except TrialsUsedUp:
+        raise CommandError(
+            _(
+                "You compared codes with {name} too often: compare a word with /verify --word, or"
+                " ask for an invite.",
+                name=render.name(peer),
+            )
+        ) from None
+    if verification.code is not None:
+        await app.print(render.code(peer, verification.code))
+    else:
+        await app.print(
+            _("The code comes as soon as {name} has typed /verify as well.", name=render.name(peer))
+        )
+
+
+async def _ask_word(app: App, peer: Conversation) -> None:
+    app.node.verification(peer)  # before anybody types a secret
+    text = await app.terminal.read_secret(_("The word that you both know: "))
+    if text is None:
+        return
+    try:
+        word = prepare_word(text)
+    except ValueError:
+        raise CommandError(
+            _("A shared word has at least 1 letter and at most 256 bytes.")
+        ) from None
+    try:
+        app.node.ask_word(peer, word)
+    except TrialsUsedUp:
+        raise CommandError(
+            _(
+                "You compared words with {name} too often: compare a code with /verify, or ask for"
+                " an invite.",
+                name=render.name(peer),
+            )
+        ) from None
+    await app.print(
+        _(
+            "The word is compared as soon as {name} has typed /verify --word as well.",
+            name=render.name(peer),
+        )
+    )
+
+
+async def _compared(app: App, peer: Conversation, *, same: bool) -> None:
+    """The user's answer to the code."""
+    try:
+        if same:
+            app.node.same_code(peer)
+        else:
+            app.node.different_code(peer)
+    except LookupError:
+        raise CommandError(_("There is no code to compare: /verify asks for one.")) from None
+    if same:
+        await app.print(
+            _("{name} is verified for as long as its program runs.", name=render.name(peer))
+        )
+        return
+    await app.print(
+        _(
+            "The codes differ: somebody may be between you and {name}, and the link is closed;"
+            " trust nothing that came over it, and ask for an invite by another way.",
+            name=render.name(peer),
+        ),
+        alarm=True,
+    )
 
 
 @COMMANDS.add

@@ -179,11 +179,11 @@ async def test_somebody_new_at_a_known_address_is_a_stranger(
             assert failed.error.problem is DialProblem.OTHER_IDENTITY
             assert kept.state is State.WAITING
 
-            alice.connect(AT_BOB)  # the user's own wish: whoever is there
+            alice.connect(AT_BOB, "newcomer")  # the user's own wish: whoever is there
             up = await next_event(alice, LinkUp)
             assert up.conversation is not here
             assert up.stranger_at is here
-            assert (up.conversation.name, here.online) == ("", False)
+            assert (up.conversation.name, here.name, here.online) == ("newcomer", "bob", False)
             alice.say(up.conversation, "who are you?")
             assert await next_texts(mallory, 1) == ["who are you?"]
 
@@ -465,6 +465,33 @@ async def test_a_verified_identity_stays_so_when_its_conversation_is_closed(
         up = await next_event(alice, LinkUp)
         assert up.conversation is not here
         assert up.conversation.verified
+
+
+async def test_a_different_code_ends_the_link_and_takes_the_mark_back(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with node_at(network, AT_ALICE) as alice, node_at(network, AT_BOB) as bob:
+        alice.connect(bob.invite(AT_BOB))
+        here = (await next_event(alice, LinkUp)).conversation
+        there = (await next_event(bob, LinkUp)).conversation
+        alice.ask_code(here)
+        bob.ask_code(there)
+        await outcomes(alice, CodeReady)
+        states = [here.verified]
+        alice.different_code(here)
+        states.append(here.verified)
+        assert states == [True, False]
+        assert (await next_event(bob, LinkEnded)).ending.why is Why.LEFT
+
+
+async def test_an_invite_with_a_dead_address_leaves_the_known_one(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with node_at(network, AT_ALICE) as alice, node_at(network, AT_BOB) as bob:
+        here, _ = await meet(alice, bob)
+        alice.connect(bob.invite(AT_CAROL), "robert")
+        assert (await next_event(alice, DialFailed)).error.problem is DialProblem.TIMEOUT
+        assert (here.endpoint, here.name) == (AT_BOB, "")
 
 
 async def test_without_a_link_nothing_can_be_verified(

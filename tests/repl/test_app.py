@@ -1,11 +1,8 @@
 """The two loops with a real node and hand-written peers, on a terminal made of paper."""
 
-import functools
-import itertools
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +19,6 @@ from fantom_trio.nursery import (
     LinkKind,
     LinkUp,
     Message,
-    NodeEvent,
     NotShown,
     Received,
     Role,
@@ -34,124 +30,11 @@ from fantom_trio.nursery.conversation import ConversationKey
 from fantom_trio.repl import languages
 from fantom_trio.repl.app import SHORTCUTS, STRANGER_PAUSE, UNREAD_SHOWN, App, Where
 from fantom_trio.repl.slash import COMMANDS
-from fantom_trio.repl.terminal import Line, Terminal, View
 from tests.nursery.ends import PATIENCE, Peer, answer, peer_listener
+from tests.repl.paper import Paper, chat, connected, tell, visitor
 
 NOBODY = "(nobody) ▸ "
-
-
-class Paper(Terminal):
-    """Holds what was written; a test presses Enter."""
-
-    def __init__(self, columns: int | None = None) -> None:
-        self.written = ""
-        #: What was written until the program listened.
-        self.beginning = ""
-        self.view = View()
-        #: What is being typed.
-        self.line = ""
-        self._columns = columns
-        self._keyboard, self._lines = trio.open_memory_channel[Line](math.inf)
-        self._changed = trio.Event()
-
-    # What a test does and sees.
-
-    def enter(self, text: str, to: Conversation | None = None) -> None:
-        """Press Enter while the prompt names ``to``, or whom it names now."""
-        self.line = ""
-        self._keyboard.send_nowait(Line(text, to or self.view.context))
-
-    def hang_up(self) -> None:
-        self._keyboard.close()
-
-    @property
-    def text(self) -> str:
-        """Without colours, times and the dot of a notice."""
-        text = re.sub("\x1b\\[[0-9]+m", "", self.written)
-        return re.sub("^[0-9]{2}:[0-9]{2} (· )?", "", text, flags=re.MULTILINE)
-
-    @property
-    def prompt(self) -> str:
-        return "".join(text for _, text in self.view.prompt)
-
-    @property
-    def toolbar(self) -> str:
-        return "".join(text for _, text in self.view.toolbar)
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self._changed = trio.Event()
-            await self._changed.wait()
-
-    async def shows(self, text: str) -> None:
-        """This stands in the prompt or the toolbar."""
-        await self.until(lambda: text in self.prompt or text in self.toolbar)
-
-    async def sees(self, *lines: str) -> None:
-        """These lines, one below the other; all up to there counts as read."""
-        block = "\n".join(["", *lines, ""])
-        await self.until(lambda: block in f"\n{self.text}")
-        self.written = ""
-
-    # What the program does.
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        task_status.started()
-        await trio.sleep_forever()
-
-    async def read_line(self) -> Line:
-        return await self._lines.receive()
-
-    async def read_secret(self, prompt: str) -> str | None:
-        raise NotImplementedError
-
-    async def write(self, text: str) -> None:
-        await trio.lowlevel.checkpoint()
-        self.written += text
-        self._changed.set()
-
-    def show(self, view: View) -> None:
-        self.view = view
-        self._changed.set()
-
-    @property
-    def columns(self) -> int | None:
-        return self._columns
-
-    @property
-    def line_is_empty(self) -> bool:
-        return not self.line
-
-    def give_back(self, text: str) -> None:
-        self.line = self.line or text
-
-
-@asynccontextmanager
-async def chat(
-    limits: Limits | None = None,
-    where: Where | None = None,
-    *,
-    columns: int | None = None,
-    patience: float = PATIENCE,
-) -> AsyncIterator[tuple[App, Paper]]:
-    """The program on ``::1``; each message is a minute later than the one before."""
-    minutes = functools.partial(next, itertools.count(0, 60))
-    paper = Paper(columns)
-    with trio.fail_after(patience):
-        async with (
-            open_node(limits, own_port=0, now=minutes) as node,
-            trio.open_nursery() as nursery,
-        ):
-            app = App(node, where or Where("loopback"), COMMANDS, terminal=paper)
-            nursery.start_soon(app.run)
-            await paper.until(lambda: "\nListening on [" in paper.text)
-            paper.beginning, paper.written = paper.text, ""
-            try:
-                yield app, paper
-            finally:
-                app.stop()
-                while Peer.alive:
-                    Peer.alive.pop().close()
+THERE = Endpoint("2001:db8::7", 40001)
 
 
 @pytest.fixture(autouse=True)
@@ -159,28 +42,6 @@ def _english(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     yield
     languages.use("en")
-
-
-async def visitor(app: App, port: int, *texts: str) -> Peer:
-    """A peer who dials the program and says something."""
-    peer = await Peer.meet_node(app.node, f"::1:{port}".encode())
-    await peer.say(*texts)
-    return peer
-
-
-async def tell(app: App, event: NodeEvent) -> None:
-    """As if it had happened."""
-    await app.node._tell.send(event)
-    await wait_all_tasks_blocked()
-
-
-async def connected(
-    paper: Paper, where: Endpoint, listener: trio.SocketListener, name: str
-) -> Peer:
-    paper.enter(f"/connect {where} as {name}")
-    peer = await answer(listener)
-    await paper.sees(f"{name} is here: classic link, the peer cannot be verified")
-    return peer
 
 
 # Whose turn it is.
@@ -473,6 +334,17 @@ def stranger(number: int) -> LinkEnded:
     return LinkEnded(None, peer, Role.LISTENER, Ending(Why.SLOW), last=False)
 
 
+async def test_strangers_that_knock_do_not_hide_one_with_a_bad_invite() -> None:
+    async with chat() as (app, paper):
+        await tell(app, stranger(1))
+        await tell(app, stranger(2))
+        invited = LinkEnded(None, THERE, Role.LISTENER, Ending(Why.BAD_INVITE), last=False)
+        await tell(app, invited)
+        await paper.sees(
+            f"{THERE} was turned away: its invite was revoked, or used by somebody else before"
+        )
+
+
 async def test_strangers_are_told_rarely_and_counted(mock_clock: MockClock) -> None:
     async with chat(patience=math.inf) as (app, paper):
         for number in range(4):
@@ -661,7 +533,8 @@ async def test_peers_are_listed_with_the_latest_first() -> None:
         assert re.sub("[0-9]{2}:[0-9]{2}\n", "12:04\n", paper.text) == (
             "2 [::1]:40001 · [::1]:40001 · classic link · only they write to you · not verified"
             " · 2 unread · last message 12:04\n"
-            "3 [::1]:40002 · [::1]:40002 · offline · not verified · 1 unread · last message 12:04\n"
+            "3 [::1]:40002 · [::1]:40002 · classic link · offline · not verified · 1 unread"
+            " · last message 12:04\n"
             f"1 bob · {where} · classic link · only you write to them · not verified\n"
         )
 
@@ -695,7 +568,7 @@ async def test_the_listener_stops_starts_and_moves() -> None:
             paper.enter(f"/listen {port}")
             await paper.sees("The port must be between 30000 and 65535.")
         paper.enter("/listen")
-        await paper.sees(f"Listening on {listener}. Give your peer this address.")
+        await paper.sees(f"Listening on {listener}. Give your peer this address, or an /invite.")
         async with peer_listener() as (taken, _):
             paper.enter(f"/listen {taken.port}")
             await paper.sees(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fantom_trio.nursery import Conversation, Endpoint, Limits
+from fantom_trio.nursery import Conversation, Endpoint, Invite, Limits
 from fantom_trio.nursery.conversation import ConversationKey
 from fantom_trio.repl.commands import Command, CommandError, Commands, Snapshot
 from fantom_trio.repl.slash import COMMANDS
@@ -42,16 +42,29 @@ async def lamp(app: object, level: int | Literal["off", "on"] | None = None) -> 
 
 
 @MADE_UP.add
+async def nod(
+    app: object, peer: Conversation | None = None, way: Literal["up", "--down"] | None = None
+) -> None:
+    """moves its head"""
+
+
+@MADE_UP.add
+async def visit(app: object, whom: Endpoint | Invite) -> None:
+    """rings the bell"""
+
+
+@MADE_UP.add
 async def exit_(app: object) -> None:
     """leaves"""
 
 
 def peer(number: int, host: str, name: str = "", port: int = 0) -> Conversation:
-    return Conversation(ConversationKey(host, port), number, Limits(), name)
+    return Conversation(ConversationKey(host, port), number, Limits(), name=name)
 
 
 BOB = peer(1, "2001:db8::7", "bob")
 BOBBY = peer(2, "2001:db8::8", "Bobby")
+INVITE = f"fantom://[2001:db8::7]:31488/{'a' * 32}.{'b' * 16}"
 NAMELESS = peer(3, "fd00::9")
 LOCAL = peer(4, "::1", port=40001)
 LOCAL_TOO = peer(15, "::1", port=40002)
@@ -78,8 +91,10 @@ def test_a_usage_is_made_of_the_signature() -> None:
         "/exit",
         "/fly ADDRESS [as NAME]",
         "/lamp [LEVEL|off|on]",
+        "/nod [PEER] [up|--down]",
         "/paint red|green [COATS]",
         "/parrot PEER [WORD]",
+        "/visit ADDRESS|INVITE",
     ]
     assert MADE_UP.find("fly").summary == "goes somewhere"
     assert MADE_UP.find("exit").handler is exit_
@@ -89,16 +104,18 @@ def test_the_real_usages_are_those_people_know() -> None:
     assert [command.usage for command in COMMANDS] == [
         "/address",
         "/close [PEER]",
-        "/connect ADDRESS [as NAME]",
+        "/connect ADDRESS|INVITE [as NAME]",
         "/disconnect [PEER]",
         "/help [COMMAND]",
         "/history [COUNT]",
+        "/invite [off]",
         "/lang en|ru|sindarin",
         "/listen [PORT|off]",
         "/name PEER NAME",
         "/peers",
         "/quit",
         "/switch [PEER]",
+        "/verify [PEER] [yes|no|--word]",
     ]
 
 
@@ -131,6 +148,13 @@ def test_every_command_says_in_one_line_what_it_does(command: Command) -> None:
         ("/lamp", "lamp", {}),
         ("/lamp 5", "lamp", {"level": 5}),
         ("/lamp off", "lamp", {"level": "off"}),
+        ("/nod", "nod", {}),
+        ("/nod bob", "nod", {"peer": BOB}),
+        ("/nod up", "nod", {"way": "up"}),
+        ("/nod bob --down", "nod", {"peer": BOB, "way": "--down"}),
+        (f"/visit {INVITE}", "visit", {"whom": Invite.parse(INVITE)}),
+        (f"/visit <{INVITE[:50]} {INVITE[50:]}>", "visit", {"whom": Invite.parse(INVITE)}),
+        ("/visit ::1", "visit", {"whom": Endpoint("::1")}),
         ("/parrot 2 hello", "parrot", {"peer": BOBBY, "word": "hello"}),
         ("/parrot\t bob \u3000 hello ", "parrot", {"peer": BOB, "word": "hello"}),
         ("  /fly   ::1   40001   as   bob  ", "fly",
@@ -163,6 +187,19 @@ def test_a_line_is_read_as_its_command_wants_it(
         ("/paint red ٣", "“٣” is no number."),
         ("/paint red 1 2 3", "“2 3” is too much here: /paint red|green [COATS]"),
         ("/lamp dim", "“dim” is no number."),
+        ("/nod up up", "“up” is too much here: /nod [PEER] [up|--down]"),
+        ("/nod up bob", "“bob” is too much here: /nod [PEER] [up|--down]"),
+        ("/nod bob down", "“down” is none of: up, --down."),
+        ("/nod down", "There is no peer “down”: /peers lists them."),
+        (
+            f"/fly {INVITE}",
+            f"“{INVITE[:28]}/…” is no IPv6 address: write it as [2001:db8::1]:31488.",
+        ),
+        (
+            f"/visit {INVITE[:-1]}",
+            f"“{INVITE[:28]}/…” is a damaged invite: copy all of it again, or ask your peer for a"
+            " new one.",
+        ),
         ("/exit now", "“now” is too much here: /exit"),
     ],
 )
@@ -209,6 +246,19 @@ def test_a_peer_who_is_not_meant_clearly_is_not_guessed(word: str, sentence: str
     assert refusal(f"/parrot {word}") == sentence
 
 
+def test_an_address_of_two_peers_is_not_guessed_and_a_name_is() -> None:
+    twins = (peer(1, "fd00::9"), peer(2, "fd00::9"), peer(3, "fd00::9", "bob"))
+    sentence = "“[fd00::9]” could be: 1 [fd00::9], 2 [fd00::9]."
+    assert refusal("/parrot [fd00::9]", peers=twins) == sentence
+    assert read("/parrot 2", peers=twins) == ("parrot", {"peer": twins[1]})
+    assert read("/parrot bob", peers=twins) == ("parrot", {"peer": twins[2]})
+
+
+def test_a_whole_address_is_meant_and_not_the_start_of_another() -> None:
+    portless = peer(5, "::1")
+    assert read("/parrot [::1]", peers=(LOCAL, portless)) == ("parrot", {"peer": portless})
+
+
 def test_before_anybody_is_there_the_way_to_find_one_is_told() -> None:
     sentence = "There is no peer yet: /connect ADDRESS finds one."
     assert refusal("/parrot bob", peers=()) == sentence
@@ -250,7 +300,7 @@ def completed(before: str, commands: Commands = MADE_UP) -> list[str]:
 @pytest.mark.parametrize(
     ("before", "lines"),
     [
-        ("/", ["/exit", "/fly ", "/lamp ", "/paint ", "/parrot "]),
+        ("/", ["/exit", "/fly ", "/lamp ", "/nod ", "/paint ", "/parrot ", "/visit "]),
         ("/pa", ["/paint ", "/parrot "]),
         ("/par", ["/parrot "]),
         ("/xyzzy", []),
@@ -261,6 +311,11 @@ def completed(before: str, commands: Commands = MADE_UP) -> list[str]:
         ("/paint ", ["/paint red", "/paint green"]),
         ("/paint g", ["/paint green"]),
         ("/lamp o", ["/lamp off", "/lamp on"]),
+        ("/nod ", ["/nod bob", "/nod Bobby", "/nod 3", "/nod up", "/nod --down"]),
+        ("/nod u", ["/nod up"]),
+        ("/nod bob ", ["/nod bob up", "/nod bob --down"]),
+        ("/nod up ", []),
+        ("/visit ", []),
         ("/fly ", []),
         ("/exit ", []),
         ("/exit now ", []),

@@ -15,6 +15,9 @@ from fantom_trio.nursery import (
     DialProblem,
     Ending,
     Endpoint,
+    Failed,
+    Flaw,
+    How,
     ListenError,
     ReachError,
     ReachProblem,
@@ -26,6 +29,7 @@ from fantom_trio.repl.explain import (
     explain_address,
     explain_dial,
     explain_ending,
+    explain_failed,
     explain_listen,
     explain_reach,
     explain_violation,
@@ -48,7 +52,7 @@ NOWHERE = Endpoint(HOSTILE, 40001, HOSTILE)
 LISTEN_ERRORS = [errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES]
 EVERYTHING = pytest.mark.parametrize(
     "problem",
-    [*AddressProblem, *Violation, *Why, *DialProblem, *ReachProblem, *LISTEN_ERRORS],
+    [*AddressProblem, *Violation, *Why, *DialProblem, *ReachProblem, *Flaw, *LISTEN_ERRORS],
     ids=lambda problem: errno.errorcode[problem] if isinstance(problem, int) else str(problem),
 )
 
@@ -64,6 +68,8 @@ def told(problem: object, text: str, where: Endpoint) -> str:
             return explain_ending(Ending(problem, Violation.BAD_MAC, PLACE))
         case DialProblem():
             return explain_dial(DialError(problem, text, Violation.REPLAY), where)
+        case Flaw():
+            return explain_failed(Failed(How.CODE, problem))
         case ReachProblem():
             return explain_reach(ReachError(problem, text))
         case int():
@@ -78,7 +84,7 @@ def test_everything_that_goes_wrong_has_its_sentence(problem: object) -> None:
     assert sentence == sentence.strip()
     assert len(sentence.split()) >= 2
     assert not re.search("[{}]", sentence.replace("{text}", ""))
-    if not isinstance(problem, (Why, Violation)):  # those are clauses after a name
+    if not isinstance(problem, (Why, Violation, Flaw)):  # those are clauses after a name
         assert sentence.removesuffix(".").endswith("{text}") or sentence[-1] in ".?"
 
 
@@ -95,6 +101,11 @@ def test_what_others_wrote_is_shown_and_does_nothing(problem: object) -> None:
 @pytest.mark.parametrize("problems", [AddressProblem, Violation, Why, DialProblem, ReachProblem])
 def test_no_two_things_that_go_wrong_are_told_alike(problems: type[enum.Enum]) -> None:
     assert len({told(problem, "text", THERE) for problem in problems}) == len(problems)
+
+
+@pytest.mark.usefixtures("_language")
+def test_a_verification_that_the_link_s_end_cut_says_what_was_cut() -> None:
+    assert len({explain_failed(Failed(how, None)) for how in How}) == 2
 
 
 @pytest.mark.parametrize("number", [errno.ENODEV, None])

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,14 @@ import trustme
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from fantom_trio.nursery import ReachError, ReachProblem, public_address
-from fantom_trio.nursery import node as node_module
-from fantom_trio.nursery.listener import listening_socket
 from fantom_trio.nursery.reach import SERVICE_TIMEOUT, Interface
+from fantom_trio.nursery.tcp import Tcp, TcpListener
 from fantom_trio.repl import app as app_module
 from fantom_trio.repl.app import Where
 from fantom_trio.wire import Endpoint
 from tests.nursery.address_service import Names, http, mute, server_context, serving
 from tests.nursery.ends import LOOPBACK, PATIENCE
-from tests.repl.test_app import chat, visitor
+from tests.repl.paper import chat, visitor
 
 OURS = "2001:db8::5"
 MACHINE = (Interface("eth0", 2, True, False, (OURS, "fe80::5")),)
@@ -61,12 +61,15 @@ def ca(monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, tmp_path: Path) -
 def bound(monkeypatch: pytest.MonkeyPatch) -> list[Endpoint]:
     """Where the program listens; what is really bound is ``::1``."""
     endpoints: list[Endpoint] = []
+    listen = Tcp.listen
 
-    def bind(endpoint: Endpoint) -> socket.socket:
+    def bind(self: Tcp, endpoint: Endpoint) -> TcpListener:
         endpoints.append(endpoint)
-        return listening_socket(LOOPBACK)
+        listener = listen(self, LOOPBACK)
+        listener.endpoint = replace(endpoint, port=listener.endpoint.port)
+        return listener
 
-    monkeypatch.setattr(node_module, "listening_socket", bind)
+    monkeypatch.setattr(Tcp, "listen", bind)
     return endpoints
 
 
@@ -78,7 +81,7 @@ async def told(service: str, *lines: str, patience: float = PATIENCE) -> AsyncIt
             f"Asking {service} for your public address …",
             *lines,
             ALONE,
-            f"Listening on {app.node.listener}. Give your peer this address.",
+            f"Listening on {app.node.listener}. Give your peer this address, or an /invite.",
         ]
         assert app.node.listener is not None
         assert app.node.listener.is_loopback
@@ -210,7 +213,8 @@ async def test_an_ipv6_answer_is_where_the_program_listens(
         assert app.node.listener is not None
         assert paper.beginning.splitlines()[WELCOME:] == [
             f"Asking {service.url} for your public address …",
-            f"Listening on [{OURS}]:{app.node.listener.port}. Give your peer this address.",
+            f"Listening on [{OURS}]:{app.node.listener.port}. Give your peer this address, or an"
+            " /invite.",
         ]
         paper.enter("/listen 40123")
         await paper.until(lambda: f"Listening on [{OURS}]:" in paper.text)
@@ -229,6 +233,6 @@ async def test_a_machine_on_a_network_stays_there_for_its_neighbours(
         assert bound == [nearby]
         assert paper.beginning.splitlines()[WELCOME + 2 :] == [
             "Until then only peers on the same network can reach you.",
-            f"Listening on {app.node.listener}. Give your peer this address.",
+            f"Listening on {app.node.listener}. Give your peer this address, or an /invite.",
         ]
         assert str(app.node.listener).startswith("[fe80::5%eth0]:")

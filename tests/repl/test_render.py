@@ -13,30 +13,41 @@ from wcwidth import wcswidth
 
 from fantom_trio.nursery import (
     AlreadyUp,
+    CodeReady,
     Connection,
     Conversation,
+    Delivered,
     DialError,
     DialFailed,
     Dialing,
     DialProblem,
     Ending,
     Endpoint,
+    Failed,
+    Flaw,
     HistoryFull,
+    How,
     Limits,
     LinkEnded,
     LinkKind,
     LinkUp,
+    Matched,
+    Merged,
     Message,
     NodeEvent,
     NotShown,
     Received,
+    Redialing,
     Role,
     Sent,
     State,
+    Verifying,
     Violation,
     Why,
+    Wished,
 )
 from fantom_trio.nursery.conversation import ConversationKey
+from fantom_trio.nursery.identity import PeerIdentity
 from fantom_trio.repl import render, sanitize
 from fantom_trio.repl.terminal import Fragments
 from fantom_trio.wire import Link
@@ -53,7 +64,7 @@ def plain(text: str) -> str:
 
 
 def conversation(name: str = "", host: str = "2001:db8::7", number: int = 1) -> Conversation:
-    return Conversation(ConversationKey(host, 0), number, Limits(), name)
+    return Conversation(ConversationKey(host, 0), number, Limits(), name=name)
 
 
 def online(peer: Conversation) -> Conversation:
@@ -63,9 +74,9 @@ def online(peer: Conversation) -> Conversation:
     return peer
 
 
-@pytest.fixture(autouse=True)
-def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "_keep_alive", lambda self: None)
+def native(peer: Conversation, *, verified: bool = False) -> Conversation:
+    peer.belongs_to(PeerIdentity(bytes(32), verified=verified))
+    return peer
 
 
 def event_line(event: NodeEvent) -> str:
@@ -124,11 +135,26 @@ def test_time_and_name_come_first_and_further_lines_stand_below_the_text(
     [
         (State.WAITING, "12:04 you  hi (waiting)"),
         (State.SENT, "12:04 you  hi (sent)"),
+        (State.DELIVERED, "12:04 you  hi (delivered)"),
         (State.RECEIVED, "12:04 bob  hi"),
     ],
 )
 def test_the_history_says_how_far_ours_came(state: State, line: str) -> None:
     assert shown(conversation("bob"), said("hi", state), states=True) == [line]
+
+
+def came(text: str, *, verified: bool) -> Message:
+    """From a native peer."""
+    return Message(text, NOON, State.RECEIVED, verified=verified, id=7)
+
+
+def test_the_history_says_under_which_mark_a_message_came() -> None:
+    bob = native(conversation("bob"), verified=True)
+    assert shown(bob, came("hi\nthere", verified=False), states=True) == [
+        "12:04 bob ?  hi", "             there",
+    ]  # fmt: skip
+    assert shown(bob, came("hi", verified=True), states=True) == ["12:04 bob ✓  hi"]
+    assert shown(bob, came("hi", verified=True)) == ["12:04 bob  hi"]
 
 
 def test_what_a_peer_writes_about_states_is_not_in_our_colour() -> None:
@@ -162,12 +188,12 @@ MESSAGES = st.builds(
     Message,
     HOSTILE,
     st.just(NOON),
-    st.sampled_from([State.RECEIVED, State.WAITING, State.SENT]),
+    st.sampled_from([State.RECEIVED, State.WAITING, State.SENT, State.DELIVERED]),
     st.booleans(),
 )
 ENDPOINTS = st.builds(Endpoint, HOSTILE, st.integers(0, 65535), HOSTILE)
 CONVERSATIONS = st.builds(
-    lambda host, port, name: Conversation(ConversationKey(host, port), 1, Limits(), name),
+    lambda host, port, name: Conversation(ConversationKey(host, port), 1, Limits(), name=name),
     HOSTILE, st.integers(0, 65535), HOSTILE,
 )  # fmt: skip
 DIAL_ERRORS = st.builds(
@@ -176,13 +202,28 @@ DIAL_ERRORS = st.builds(
 ENDINGS = st.builds(
     Ending, st.sampled_from(Why), st.sampled_from(Violation), st.just("X at y.py:1")
 )
+OUTCOMES = st.one_of(
+    st.builds(Wished, st.sampled_from(How)),
+    st.builds(CodeReady, st.just("12345678")),
+    st.just(Matched()),
+    st.builds(Failed, st.sampled_from(How), st.none() | st.sampled_from(Flaw)),
+)
 EVENTS: dict[type, st.SearchStrategy[NodeEvent]] = {
     Dialing: st.builds(Dialing, CONVERSATIONS, ENDPOINTS),
     DialFailed: st.builds(DialFailed, st.none() | CONVERSATIONS, ENDPOINTS, DIAL_ERRORS),
     AlreadyUp: st.builds(AlreadyUp, CONVERSATIONS),
     LinkUp: st.builds(
-        LinkUp, CONVERSATIONS, st.sampled_from(Role), st.sampled_from(LinkKind), st.booleans()
+        LinkUp,
+        CONVERSATIONS,
+        st.sampled_from(Role),
+        st.sampled_from(LinkKind),
+        st.booleans(),
+        st.none() | CONVERSATIONS,
     ),
+    Redialing: st.builds(Redialing, CONVERSATIONS, ENDPOINTS),
+    Merged: st.builds(Merged, CONVERSATIONS, CONVERSATIONS),
+    Delivered: st.builds(Delivered, CONVERSATIONS, st.lists(MESSAGES)),
+    Verifying: st.builds(Verifying, CONVERSATIONS, OUTCOMES),
     LinkEnded: st.builds(
         LinkEnded,
         st.none() | CONVERSATIONS,
@@ -248,6 +289,8 @@ def test_every_event_is_rendered() -> None:
 
 
 BOB = conversation("bob")
+CAROL = native(conversation("carol", number=2))
+DAVE = native(conversation(number=3), verified=True)
 REFUSED = DialError(DialProblem.REFUSED)
 
 
@@ -297,6 +340,72 @@ def ended(
             "bob connected to you: classic link, the peer cannot be verified",
         ),
         (LinkUp(BOB, Role.LISTENER, LinkKind.CLASSIC, first=False), ""),
+        (
+            LinkUp(CAROL, Role.DIALER, LinkKind.NATIVE, first=True),
+            "carol is here: native link, not verified (/verify)",
+        ),
+        (LinkUp(CAROL, Role.DIALER, LinkKind.NATIVE, first=False), ""),
+        (
+            LinkUp(DAVE, Role.LISTENER, LinkKind.NATIVE, first=True),
+            "[2001:db8::7] connected to you: native link, verified",
+        ),
+        (
+            LinkUp(DAVE, Role.DIALER, LinkKind.NATIVE, first=False),  # by an invite, it may be
+            "[2001:db8::7] is here: native link, verified",
+        ),
+        (
+            LinkUp(DAVE, Role.DIALER, LinkKind.NATIVE, first=True, stranger_at=BOB),
+            "3 [2001:db8::7] is not the 1 bob you knew: a stranger is at this address now, native"
+            " link, verified",
+        ),
+        (
+            Redialing(CAROL, THERE),
+            "connecting to [2001:db8::7]:40001 again until carol is there … /disconnect to give up",
+        ),
+        (
+            Merged(DAVE, CAROL),
+            "3 [2001:db8::7] is the peer you know as 2 carol: all goes on there",
+        ),
+        (Delivered(CAROL, [said("hi", State.DELIVERED)]), ""),
+        (
+            DialFailed(patient(2), THERE, DialError(DialProblem.TURNED_AWAY)),
+            "[2001:db8::7]:40001 lets in only the invited, and your invite, if you have one, was"
+            " used by somebody else or revoked: ask your peer for a new one."
+            " 2 messages stay queued.",
+        ),
+        (
+            Verifying(CAROL, Wished(How.CODE)),
+            "carol wants to compare a code with you: /verify 2 shows it",
+        ),
+        (
+            Verifying(CAROL, Wished(How.WORD)),
+            "carol wants to compare a shared word with you: /verify 2 --word asks you for it",
+        ),
+        (
+            Verifying(CAROL, CodeReady("00123456")),
+            "compare these eight digits with carol by another way, e.g. on the phone: 0012 3456 —"
+            " /verify 2 yes if they are the same, /verify 2 no if not",
+        ),
+        (
+            Verifying(CAROL, Matched()),
+            "carol has the same word: verified for as long as its program runs",
+        ),
+        (
+            Verifying(CAROL, Failed(How.CODE, Flaw.COMMITMENT_BROKEN)),
+            "carol could not be verified: the code was tampered with, and somebody may be in"
+            " between; /verify 2 tries again as soon as they do",
+        ),
+        (
+            Verifying(CAROL, Failed(How.WORD, None)),
+            "carol could not be verified: the link ended before the word was compared;"
+            " /verify 2 --word tries again as soon as they do",
+        ),
+        (ended(Why.SILENT), "bob is gone: nothing came from it for too long"),
+        (
+            ended(Why.SILENT, last=False),
+            "one of two links with bob is gone: nothing came from it for too long",
+        ),
+        (ended(Why.REPLACED, last=False), ""),
         (ended(Why.CLOSED), "bob is gone: it closed the link"),
         (ended(Why.CLOSED, last=False), ""),
         (ended(Why.DISCONNECTED, last=False), ""),
@@ -343,6 +452,11 @@ def test_an_event_is_told_in_one_line_or_needs_no_words(event: NodeEvent, line: 
         (ended(Why.VIOLATION), True),
         (ended(Why.BUG, None), True),
         (ended(Why.VIOLATION, None), False),  # strangers do that all day
+        (ended(Why.BAD_INVITE, None), True),
+        (LinkUp(DAVE, Role.LISTENER, LinkKind.NATIVE, first=True), False),
+        (LinkUp(DAVE, Role.LISTENER, LinkKind.NATIVE, True, stranger_at=BOB), True),
+        (Verifying(CAROL, Wished(How.WORD)), False),
+        (Verifying(CAROL, Failed(How.WORD, Flaw.WORD_DIFFERS)), True),
         (ended(Why.LOST), False),
         (AlreadyUp(BOB), False),
     ],
@@ -364,6 +478,8 @@ def words(fragments: Fragments) -> str:
         (None, "(nobody) ▸ "),
         (conversation("bob"), "1 bob offline ▸ "),
         (conversation(number=2), "2 [2001:db8::7] offline ▸ "),
+        (CAROL, "2 carol ? offline ▸ "),
+        (DAVE, "3 [2001:db8::7] ✓ offline ▸ "),
     ],
 )
 def test_the_prompt_names_who_gets_the_line(active: Conversation | None, prompt: str) -> None:
@@ -372,6 +488,17 @@ def test_the_prompt_names_who_gets_the_line(active: Conversation | None, prompt:
 
 async def test_the_prompt_says_what_kind_of_link_there_is() -> None:
     assert words(render.prompt(online(conversation("bob")))) == "1 bob classic ▸ "
+    assert words(render.prompt(online(native(conversation("bob"))))) == "1 bob ? ▸ "
+    verified = online(native(conversation("bob"), verified=True))
+    assert words(render.prompt(verified)) == "1 bob ✓ ▸ "
+
+
+async def test_only_who_is_verified_has_the_colour_of_it() -> None:
+    prompts = [
+        render.prompt(online(native(conversation("bob"), verified=verified)))
+        for verified in (False, True)
+    ]
+    assert [prompt[1][0] for prompt in prompts] == ["ansiyellow", "ansigreen"]
 
 
 async def test_the_toolbar_has_every_peer_what_is_unread_and_what_waits() -> None:

@@ -53,7 +53,8 @@ class Typist(Person):
     def prompt(self) -> str:
         """From the last prompt on, toolbar included."""
         lines = self.text.split("\n")
-        start = max(number for number, line in enumerate(lines) if re.match(r"\w+>", line))
+        prompts = [number for number, line in enumerate(lines) if re.match(r"\w+>", line)]
+        start = prompts[-1] if prompts else len(lines)  # in the middle of a drawing
         return "\n".join(lines[start:])
 
     def leave(self, *, code: int = 0) -> None:

@@ -17,7 +17,7 @@ async def test_two_hosts_find_their_link_local_addresses_and_chat() -> None:
             assert str(here) == f"[{one.link_local()}%eth0]:31488"
             assert str(there) == f"[{two.link_local()}%eth0]:31488"
             await alice.say(f"/connect {there} as bob")
-            await alice.expect("bob is here: classic link")
+            await alice.expect("bob is here: native link")
             await alice.say("hello over the cable")
             await bob.expect(f"[{here.host}]  hello over the cable")
             await bob.say("hello back")
@@ -34,11 +34,11 @@ async def test_an_address_copied_with_the_other_host_s_zone_works() -> None:
             await alice.expect_listener()
             there = await bob.expect_listener()
             await alice.say(f"/connect [{there.host}%wlp3s0]:{there.port}")
-            await alice.expect("is here: classic link")
+            await alice.expect("is here: native link")
             await alice.say("/disconnect")
             await alice.expect("is gone")
             await alice.say(f"/connect {there.host}")
-            await alice.expect("is here: classic link")
+            await alice.expect("is here: native link")
 
 
 @needs_namespaces

@@ -29,13 +29,13 @@ time.sleep(600)
 """
 #: The same with a bug where messages are taken in.
 BROKEN = """
-from fantom_trio.nursery.node import Node
-take = Node._take
-async def broken(self, conversation, peer, said):
-    if said[-1].text == "trigger the bug":
+from fantom_trio.nursery.teller import Teller
+received = Teller.received
+async def broken(self, conversation, messages):
+    if messages[-1].text == "trigger the bug":
         raise ZeroDivisionError
-    await take(self, conversation, peer, said)
-Node._take = broken
+    await received(self, conversation, messages)
+Teller.received = broken
 """
 
 

@@ -2,19 +2,34 @@
 
 import functools
 import os
+import re
 import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.nursery.ends import PATIENCE, Peer, answer, listening_node, next_texts, peer_listener
-
-PROGRAM = [sys.executable, "-m", "fantom_trio"]
+from fantom_trio.nursery import Endpoint, Invite, Node, open_node
+from fantom_trio.once import send_once
+from fantom_trio.tell import Exit
+from tests.nursery.ends import (
+    LOOPBACK,
+    PATIENCE,
+    Peer,
+    answer,
+    listening_node,
+    next_texts,
+    peer_listener,
+    slots_in_use,
+)
+from tests.system.program import PROGRAM, environment
+from tests.wire.native_ends import NativePeer
 
 
 async def once(
@@ -23,33 +38,54 @@ async def once(
     stdin: bytes = b"",
     env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run ``--once`` to its end; nothing ever stands on stdout."""
+    """Run it to its end; nothing ever stands on stdout."""
     with trio.fail_after(PATIENCE):
         done: subprocess.CompletedProcess[bytes] = await trio.run_process(
-            [*PROGRAM, *options, "--once", *arguments],
+            [*PROGRAM, *options, *([] if "--once" in arguments else ["--once"]), *arguments],
             stdin=stdin,
             capture_stdout=True,
             capture_stderr=True,
             check=False,
-            env={**os.environ, "LANG": "C.UTF-8", "XDG_CONFIG_HOME": "/nonexistent", **(env or {})},
+            env=environment(env),
         )
     assert done.stdout == b""
     return done
 
 
+def sentences(done: subprocess.CompletedProcess[bytes]) -> list[str]:
+    """The lines on stderr."""
+    lines = done.stderr.decode().splitlines()
+    assert all(line.startswith("fantom-trio: ") for line in lines)
+    return [line.removeprefix("fantom-trio: ") for line in lines]
+
+
 def sentence(done: subprocess.CompletedProcess[bytes]) -> str:
     """The one line on stderr."""
-    (line,) = done.stderr.decode().splitlines()
-    assert line.startswith("fantom-trio: ")
-    return line.removeprefix("fantom-trio: ")
+    (line,) = sentences(done)
+    return line
 
 
 async def test_a_line_from_a_pipe_is_shown_at_the_peer_and_exits_0() -> None:
     async with listening_node() as node:
         done = await once(str(node.listener), stdin=b"hi\n")
         assert done.returncode == 0
-        assert sentence(done).startswith(f"Delivered to {node.listener}: a classic peer")
+        assert sentence(done) == f"Delivered to {node.listener}: a native peer, not verified."
         assert await next_texts(node, 1) == ["hi"]
+
+
+async def test_a_classic_peer_reads_to_our_end_and_closes() -> None:
+    async with peer_listener() as (where, listener), trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            peer = await answer(listener)
+            assert await peer.read_text() == "hi"
+            assert await peer.read_end() == b""
+            peer.close()
+
+        nursery.start_soon(read)
+        done = await once(str(where), "hi")
+        assert done.returncode == 0
+        assert sentence(done).startswith(f"Delivered to {where}: a classic peer, which cannot be")
 
 
 async def test_text_from_an_argument_wins_over_standard_input() -> None:
@@ -198,7 +234,7 @@ async def test_an_interrupt_exits_130_and_a_termination_143() -> None:
 async def test_the_languages_speak_here_too() -> None:
     async with peer_listener() as (where, _):
         pass
-    done = await once(str(where), "hi", env={"LANG": "ru_RU.UTF-8"})
+    done = await once(str(where), "hi", env={"LC_ALL": "ru_RU.UTF-8"})
     assert done.returncode == 3
     assert "Никто не" in sentence(done)
 
@@ -239,6 +275,161 @@ async def test_a_given_address_and_port_are_the_client_id() -> None:
             assert await peer.read_text() == "hi"
             assert peer.client_id_seen == b"::1:40322"
             peer.close()
+
+
+# Invites.
+
+
+@asynccontextmanager
+async def inviting_node(*, invited_only: bool = False) -> AsyncIterator[tuple[Node, Invite]]:
+    """A node, and an invite of its own."""
+    async with open_node(invited_only=invited_only) as node:
+        yield node, node.invite(await node.listen(LOOPBACK))
+
+
+def forged(invite: Invite, where: Endpoint | None = None) -> str:
+    """It names somebody else, or another place."""
+    changed = replace(invite, fingerprint=bytes(20)) if where is None else invite
+    return str(replace(changed, endpoint=where or invite.endpoint))
+
+
+async def test_an_invite_proves_who_it_is_and_one_in_the_call_is_warned_of() -> None:
+    async with inviting_node(invited_only=True) as (node, invite):
+        done = await once(str(invite), "hi")
+        assert done.returncode == 0
+        warning, delivered = sentences(done)
+        assert warning.startswith("Others on this machine can read the invite in the list")
+        assert delivered == f"Delivered to {node.listener}: a native peer, verified by its invite."
+        assert [message.verified for message in node.conversations[0].history] == [True]
+
+
+async def test_an_invite_from_a_file_or_the_environment_is_nobody_s_to_see(tmp_path: Path) -> None:
+    file = tmp_path / "bob.invite"
+    async with open_node(invited_only=True) as node:
+        where = await node.listen(LOOPBACK)
+        for arguments, stdin in (
+            (["--once", "--peer-file", str(file), "by file, first"], b""),
+            (["--peer-file", str(file), "--once", "by file, last"], b""),
+            (["--once", "--peer-file", str(file)], b"by file, from a pipe"),
+            (["--once"], b"by environment"),
+            (["--once", "--", "by environment, as argument"], b""),
+        ):
+            invite = str(node.invite(where))
+            file.write_text(f"{invite}\nand a second line\n")
+            env = {"FANTOM_TRIO_PEER": "" if "--peer-file" in arguments else invite}
+            done = await once(*arguments, stdin=stdin, env=env)
+            assert done.returncode == 0
+            assert sentence(done).endswith("verified by its invite.")
+            assert await next_texts(node, 1) == [stdin.decode() or arguments[-1]]
+
+
+async def test_a_peer_in_the_call_wins_over_the_environment() -> None:
+    async with listening_node() as node:
+        env = {"FANTOM_TRIO_PEER": "[::1]:9"}
+        assert (await once(str(node.listener), stdin=b"hi", env=env)).returncode == 0
+        assert (await once(str(node.listener), "hi", env=env)).returncode == 0
+
+
+async def test_an_invite_that_names_somebody_else_exits_4_and_tells_them_nothing() -> None:
+    seen = b""
+
+    async def impostor(listener: trio.SocketListener) -> None:
+        nonlocal seen
+        peer = Peer(await listener.accept())
+        line = await peer.read_line()
+        await peer.stream.send_all(NativePeer().answer(line))
+        seen = line + await peer.read_end()
+
+    async with (
+        inviting_node() as (_, invite),
+        peer_listener() as (where, listener),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(impostor, listener)
+        done = await once(forged(invite, where), "hi")
+        assert done.returncode == 4
+        assert sentences(done)[1].startswith(f"Somebody else answers at {where}")
+    assert re.fullmatch(rb"HANDSHAKE [A-Za-z0-9+/]{43}= ~~\n", seen)
+
+
+async def test_an_invite_that_is_wrong_exits_4_and_the_node_hears_no_message() -> None:
+    async with inviting_node() as (node, invite):
+        done = await once(forged(invite), "hi")
+        assert done.returncode == 4
+        assert sentences(done)[1].startswith(f"Somebody else answers at {node.listener}")
+        assert not node.conversations
+
+
+async def test_a_classic_peer_where_an_invite_expects_another_exits_4_and_is_told_nothing() -> None:
+    seen = b""
+
+    async def classic(listener: trio.SocketListener) -> None:
+        nonlocal seen
+        seen = await (await answer(listener)).read_end()
+
+    async with (
+        inviting_node() as (_, invite),
+        peer_listener() as (where, listener),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(classic, listener)
+        done = await once(forged(invite, where), "hi")
+        assert done.returncode == 4
+        assert sentences(done)[1].startswith(f"{where} answers as a classic peer")
+    assert seen == b""
+
+
+async def test_who_is_not_invited_or_too_late_exits_4() -> None:
+    async with inviting_node(invited_only=True) as (node, invite):
+        done = await once(str(node.listener), "hi")
+        assert done.returncode == 4
+        assert sentence(done).startswith(f"{node.listener} lets in only the invited")
+        assert (await once(str(invite), "the first")).returncode == 0
+        done = await once(str(invite), "the second")
+        assert done.returncode == 4
+        assert sentences(done)[1].startswith(f"{node.listener} lets in only the invited")
+        assert await next_texts(node, 1) == ["the first"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--once"], "PEER is missing: give an address or an invite, --peer-file FILE, or the"),
+        (["--once", "--", "hi"], "PEER is missing: give an address or an invite, --peer-file FI"),
+        (["--once", "::1", "hi", "--peer-file", "f"], "PEER stands in the call and in --peer-fi"),
+        (["--once", "--peer-file", "/nonexistent/f"], "Cannot read /nonexistent/f: No such file"),
+        (["--once", "--peer-file", "/dev/zero", "hi"], "“‹U+0000›‹U+0000›"),
+        (["--once", "--peer-file", "/dev/null", "hi"], "An address is missing"),
+        (["--once", "fantom://[::1]:30000/geheim.geheim", "hi"], "“fantom://[::1]:30000/…” is a d"),
+        (["--peer-file", "f"], "--peer-file needs --once beside it."),
+        (["--count", "1"], "--count needs --follow beside it."),
+        (["--once", "::1", "hi", "--follow"], "--once, --follow and --demo do not go together."),
+        (["--follow", "--count", "0"], "argument --count: the number must be 1 or more."),
+    ],
+)
+async def test_a_call_that_names_no_peer_or_two_exits_2(arguments: list[str], text: str) -> None:
+    with trio.fail_after(PATIENCE):
+        done = await trio.run_process(
+            [*PROGRAM, *arguments], env=environment(), capture_stderr=True, check=False
+        )
+    assert done.returncode == 2
+    assert sentence(done).startswith(text)
+
+
+async def test_our_identity_is_wiped_in_every_case() -> None:
+    before = slots_in_use()
+    send = functools.partial(send_once, own=None, own_port=31488)
+    async with peer_listener() as (where, _):
+        assert await send(where, "hi", timeout=0.1) == Exit.HANDSHAKE
+        assert slots_in_use() == before
+    async with peer_listener() as (where, listener), trio.open_nursery() as nursery:
+        nursery.start_soon(functools.partial(send, where, "hi", timeout=10))
+        await (await answer(listener)).read_text()
+        assert slots_in_use() > before
+        nursery.cancel_scope.cancel()
+    assert slots_in_use() == before
+    assert await send(where, "hi", timeout=1) == Exit.UNREACHED
+    assert slots_in_use() == before
 
 
 @pytest.mark.parametrize(

@@ -85,36 +85,36 @@ Sit = Callable[..., User]
 
 def test_the_demo_echoes_at_once_and_quit_restores_the_terminal(sit: Sit) -> None:
     user = sit("demo", "--demo")
-    user.sees("echo is here: classic link")
-    user.until(lambda: user.prompt.startswith("1 echo classic ▸"))
+    user.sees(re.escape("echo is here: native link, not verified (/verify)"))
+    user.until(lambda: user.prompt.startswith("1 echo ? ▸"))
     user.enter("hello")
     user.sees("you  hello")
     user.sees("echo  hello")
     user.quit()
 
 
-def test_two_people_talk_and_the_answer_dials_back(sit: Sit) -> None:
+def test_two_people_talk_on_one_link(sit: Sit) -> None:
     alice, bob = sit("alice"), sit("bob")
     assert alice.prompt == "(nobody) ▸"
     alice.enter(f"/connect {bob.address} as bob")
     alice.sees(re.escape(f"connecting to {bob.address} … /disconnect to give up"))
-    alice.sees("bob is here: classic link, the peer cannot be verified")
-    alice.until(lambda: alice.prompt == "1 bob classic ▸")
+    alice.sees(re.escape("bob is here: native link, not verified (/verify)"))
+    alice.until(lambda: alice.prompt == "1 bob ? ▸")
     alice.enter("hello bob")
     alice.sees("you  hello bob")
-    bob.sees(re.escape(f"{alice.address} connected to you: classic link"))
+    bob.sees(re.escape(f"{alice.address} connected to you: native link"))
     bob.sees(re.escape(f"{alice.address}  hello bob"))
-    bob.until(lambda: bob.prompt == f"1 {alice.address} classic ▸")
+    bob.until(lambda: bob.prompt == f"1 {alice.address} ? ▸")
     bob.enter("/name 1 alice")
-    bob.until(lambda: bob.prompt == "1 alice classic ▸")
+    bob.until(lambda: bob.prompt == "1 alice ? ▸")
     bob.enter("привет, alice 👋")
     alice.sees("bob  привет, alice 👋")
     alice.enter("/peers")
-    alice.sees(re.escape(f"1 bob · {bob.address} · classic link · both directions"))
+    alice.sees(re.escape(f"1 bob · {bob.address} · native link · not verified"))
     alice.enter("/history")
-    alice.until("hello bob (sent)")
+    alice.until("hello bob (delivered)")
     alice.quit()
-    bob.sees("alice is gone: it closed the link")
+    bob.sees("alice is gone: it said goodbye")
     bob.quit()
 
 
@@ -124,12 +124,12 @@ def test_switching_keeps_two_peers_apart(sit: Sit) -> None:
     alice.sees("bob is here")
     alice.enter(f"/connect {carol.address} as carol")
     alice.sees("carol is here")
-    assert alice.prompt == "1 bob classic ▸"  # nothing but the user changes it
+    assert alice.prompt == "1 bob ? ▸"  # nothing but the user changes it
     alice.enter("for bob only")
     bob.until("for bob only")
     alice.enter("/switch carol")
     alice.until("── 2 carol")
-    assert alice.prompt == "2 carol classic ▸"
+    assert alice.prompt == "2 carol ? ▸"
     alice.enter("for carol only")
     carol.until("for carol only")
     bob.enter("from bob, unread")
@@ -140,7 +140,7 @@ def test_switching_keeps_two_peers_apart(sit: Sit) -> None:
     alice.type("half a li\x1b1")  # Alt-1 in the middle of typing
     alice.until("── 1 bob")
     alice.sees("bob  from bob, unread")
-    alice.until(lambda: alice.prompt == "1 bob classic ▸ half a li")
+    alice.until(lambda: alice.prompt == "1 bob ? ▸ half a li")
     alice.type("ne\r")
     bob.until("half a line")
     for user, other in ((bob, "carol only"), (carol, "bob only"), (carol, "half a line")):
@@ -174,7 +174,7 @@ def test_languages_change_what_is_on_the_screen_and_are_remembered(
     again.close()
 
 
-def test_a_killed_peer_is_told_within_a_second_and_reconnecting_continues(sit: Sit) -> None:
+def test_a_killed_peer_is_told_within_a_second_and_comes_back_as_a_stranger(sit: Sit) -> None:
     alice, bob = sit("alice"), sit("bob")
     alice.enter(f"/connect {bob.address} as bob")
     alice.sees("bob is here")
@@ -186,20 +186,26 @@ def test_a_killed_peer_is_told_within_a_second_and_reconnecting_continues(sit: S
     start = time.monotonic()
     alice.sees("bob is gone: (it closed the link|the connection broke)")
     assert time.monotonic() - start < 1
-    alice.until(lambda: alice.prompt == "1 bob offline ▸")
+    alice.until(lambda: alice.prompt == "1 bob ? offline ▸")
     bob.until("[exit 137]")
+    alice.enter("for the old bob alone")
     again = Person(bob.home, [*PROGRAM, "--loopback", "--port", str(bob.port)], columns=100)
     again.until("Listening on")
-    alice.enter("after")
-    again.until("after")
-    alice.sees("bob is here")
+    alice.sees("Somebody else answers")  # dialed again by itself, and nothing was given away
+    alice.enter(f"/connect {bob.address} as newcomer")
+    alice.until("a stranger is at this address now")
     alice.enter("/history")
     alice.until("── 1 bob")
     history = alice.text[alice.text.rindex("── 1 bob") :]
-    assert re.findall(r"(before|answer|is gone|after)", history) == [
-        "before", "answer", "is gone", "after",
+    assert re.findall(r"(before|answer|is gone|old bob alone \(waiting\))", history) == [
+        "before", "answer", "is gone", "old bob alone (waiting)",
     ]  # fmt: skip
-    assert alice.prompt == "1 bob classic ▸"
+    assert alice.prompt == "1 bob ? offline ▸"  # nothing but the user changes it
+    alice.enter("/switch newcomer")
+    alice.until(lambda: alice.prompt == "2 newcomer ? ▸")
+    alice.enter("who are you?")
+    again.until("who are you?")
+    assert "for the old bob" not in again.text
     again.close()
 
 
@@ -213,8 +219,8 @@ def test_a_line_from_a_pipe_is_shown(sit: Sit) -> None:
         timeout=20,
     )
     assert (done.returncode, done.stdout) == (0, b"")
-    user.sees(r"\[::1\]:31488  hi")
-    user.sees(r"\[::1\]:31488 is gone: it closed the link")
+    user.sees(r"\[::1\]  hi")
+    user.sees(r"\[::1\] is gone: it said goodbye")
 
 
 def test_what_cannot_be_sent_comes_back_into_the_line(sit: Sit) -> None:
@@ -267,8 +273,8 @@ def test_hostile_text_reaches_the_screen_as_text(sit: Sit) -> None:
     hostile = "\x1b[2J\x1b]0;owned\x07red\u202e\nalice  forged\r12:00 bob"
     subprocess.run([*PROGRAM, "--once", user.address, hostile], check=True, timeout=20)
     user.sees(
-        r"\[::1\]:31488  ‹U\+001B›\[2J‹U\+001B›\]0;owned‹U\+0007›red‹U\+202E›\n"
-        r" {19}alice  forged‹U\+000D›12:00 bob"
+        r"\[::1\]  ‹U\+001B›\[2J‹U\+001B›\]0;owned‹U\+0007›red‹U\+202E›\n"
+        r" {13}alice  forged‹U\+000D›12:00 bob"
     )
     assert b"owned\x07" not in user.seen
     assert b"\x1b[2J" not in user.seen

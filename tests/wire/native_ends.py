@@ -128,9 +128,11 @@ def end_of(link: Link) -> Iterator[None]:
     gc.collect(0)
     gc.disable()  # what is collected meanwhile is wiped, and would be counted
     try:
-        others = slots_in_use() - len(secrets_of(link))
+        held = secrets_of(link)
+        others = slots_in_use() - len(held)
         yield
         assert secrets_of(link) == []
+        assert all(each.wiped for each in held), "a secret was let go and not wiped"
         assert slots_in_use() == others, "a secret lives on out of the link's reach"
     finally:
         gc.enable()

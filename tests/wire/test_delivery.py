@@ -203,6 +203,15 @@ def test_each_link_has_its_own_place() -> None:
     assert ids(says(ours, old)) == [3]
 
 
+def test_a_link_that_lags_behind_unsays_nothing_of_another() -> None:
+    ours = with_queue("a", "b", "c")
+    old, new = started(ours), started(ours)
+    assert ids(says(ours, new)) == [1, 2, 3]
+    assert ids(says(ours, old, 1)) == [1]
+    assert not ours.unsent
+    assert ours.acknowledge(3) == ["a", "b", "c"]
+
+
 def test_a_link_passes_over_what_another_one_s_acknowledgement_settled() -> None:
     ours = with_queue("a", "b", "c", "d")
     old, new = started(ours), started(ours)
@@ -449,17 +458,20 @@ class LinksThatAreCut(RuleBasedStateMachine):
     def end(self, number: int) -> End:
         return self.ends_up[number % len(self.ends_up)]
 
-    @rule(second=st.booleans(), size=st.integers(0, 50))
-    def queue(self, second: bool, size: int) -> None:
+    @rule(second=st.booleans(), sizes=st.lists(st.integers(0, 50), min_size=1, max_size=4))
+    def queue(self, second: bool, sizes: list[int]) -> None:
         side = self.sides[second]
-        self.number += 1
-        text = f"{self.number}ы".ljust(size, "👋")
-        side.said += text
-        side.messages.append(text)
-        side.delivery.queue(text, 0, text)
+        for size in sizes:
+            self.number += 1
+            text = f"{self.number}ы".ljust(size, "👋")
+            side.said += text
+            side.messages.append(text)
+            side.delivery.queue(text, 0, text)
 
-    @rule(second=st.booleans())
-    def forget(self, second: bool) -> None:
+    @rule(second=st.booleans(), really=st.integers(0, 3))
+    def forget(self, second: bool, really: int) -> None:
+        if really:
+            return
         side = self.sides[second]
         queue = side.delivery._queue
         before = "".join(entry.text for entry in queue)
@@ -470,56 +482,54 @@ class LinksThatAreCut(RuleBasedStateMachine):
         side.messages = list(side.delivered)
 
     @precondition(lambda self: len(self.ends_up) < 6)
-    @rule()
-    def open_link(self) -> None:
+    @rule(greeted=st.booleans())
+    def open_link(self, greeted: bool) -> None:
         ways: tuple[list[object], list[object]] = ([], [])
         for side, coming, going in zip(self.sides, ways, reversed(ways), strict=True):
             ours = side.delivery
             side.ends.append(End(side, coming, going, acknowledged_before=ours.acknowledged))
             going.append(hello_of(ours))
+        if greeted:
+            for side in self.sides:
+                side.receive(side.ends[-1])
 
     @precondition(lambda self: self.ends_up)
-    @rule(number=st.integers(0, 5), most=st.integers(1, 100))
+    @rule(number=st.integers(0, 5), most=st.sampled_from([1, 30, 1000]))
     def write(self, number: int, most: int) -> None:
         end = self.end(number)
         end.side.write(end, most)
 
     @precondition(lambda self: self.ends_up)
-    @rule(number=st.integers(0, 5), count=st.integers(1, 6))
+    @rule(number=st.integers(0, 5), count=st.sampled_from([1, 2, 3, 20]))
     def receive(self, number: int, count: int) -> None:
         end = self.end(number)
         for _ in range(min(count, len(end.coming))):
             end.side.receive(end)
 
-    @rule(second=st.booleans(), count=st.integers(1, 6))
-    def show(self, second: bool, count: int) -> None:
-        theirs = self.sides[second].delivery
+    @precondition(lambda self: self.ends_up)
+    @rule(number=st.integers(0, 5), count=st.integers(0, 6))
+    def show(self, number: int, count: int) -> None:
+        """Hand some over, and say so on one link."""
+        end = self.end(number)
+        theirs = end.side.delivery
         theirs.show(min(theirs.received, theirs.shown + count))
+        if theirs.shown:
+            end.going.append(theirs.shown)
 
     @precondition(lambda self: self.ends_up)
-    @rule(number=st.integers(0, 5))
-    def acknowledge(self, number: int) -> None:
-        end = self.end(number)
-        if end.side.delivery.shown:
-            end.going.append(end.side.delivery.shown)
+    @rule(number=st.integers(0, 5), trouble=st.sampled_from(["none", "none", "cut", "given up"]))
+    def fail(self, number: int, trouble: str) -> None:
+        """A link dies: silently, so that what is under way is lost, or for one of its ends.
 
-    @precondition(lambda self: self.ends_up)
-    @rule(number=st.integers(0, 5), kept=st.integers(0, 5))
-    def lose(self, number: int, kept: int) -> None:
-        """The network forgets: nothing beyond the first few arrives any more, and nobody knows."""
+        What an end wrote before it gave up may still arrive, and the other may not know.
+        """
         end = self.end(number)
-        del end.coming[kept:]
-        lost: list[object] = []
-        end.coming, other = list(end.coming), self.other(end)
-        other.going = lost
-
-    @precondition(lambda self: self.ends_up)
-    @rule(number=st.integers(0, 5))
-    def notice(self, number: int) -> None:
-        """One end gives the link up; what it wrote may still arrive, and the other may not know."""
-        end = self.end(number)
-        end.up = False
-        end.coming.clear()
+        if trouble == "cut":
+            del end.coming[len(end.coming) // 2 :]
+            end.coming, self.other(end).going = list(end.coming), []
+        elif trouble == "given up":
+            end.up = False
+            end.coming.clear()
 
     def other(self, end: End) -> End:
         one, two = self.sides
@@ -550,7 +560,7 @@ class LinksThatAreCut(RuleBasedStateMachine):
         """One last link that lives: everything arrives by it."""
         for end in self.ends_up:
             end.up = False
-        self.open_link()
+        self.open_link(greeted=True)
         for _ in range(20 + 60 * self.number):
             for end in self.ends_up:
                 end.side.write(end, 1 << 20)

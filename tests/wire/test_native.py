@@ -806,6 +806,23 @@ def test_the_ephemeral_key_dies_with_message_2() -> None:
     assert keys.private.wiped
 
 
+@pytest.mark.parametrize("end", ["a wipe", "a violation", "message 3"])
+def test_the_mlkem_key_is_let_go_at_the_latest_with_the_handshake(end: str) -> None:
+    link, peer = ends.listener(), NativePeer()
+    link.receive_data(peer.line())
+    message_3 = peer.message_3(sent(link))
+    assert link._responder is not None
+    pair = link._responder._kem
+    assert pair._private is not None
+    if end == "message 3":
+        link.receive_data(message_3)
+    elif end == "a wipe":
+        link.wipe()
+    else:
+        refusal(link, message_3[:-1] + bytes([message_3[-1] ^ 1]))
+    assert pair._private is None
+
+
 def test_an_idle_native_link_holds_no_buffer() -> None:
     link, peer = ends.listener_and_peer()
     link.receive_data(peer.seal.head + peer.seal.hello())

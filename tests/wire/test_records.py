@@ -84,6 +84,11 @@ def test_a_record_is_a_map_with_its_type_first(record: Record, fields: dict[str,
     assert decoded(data) == record
 
 
+def test_the_limits_are_those_of_the_protocol() -> None:
+    assert MAX_ID == 2**63 - 1
+    assert MAX_CLOCK == 253_402_300_799_999
+
+
 @examples
 def test_the_order_of_the_fields_is_free(record: Record, fields: dict[str, Any]) -> None:
     assert decoded(pack(dict(reversed(fields.items())))) == record

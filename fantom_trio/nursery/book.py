@@ -93,7 +93,10 @@ class Book:
                 self.remove(dialed)
                 return Binding(known, absorbed=dialed)
             return Binding(known)
-        stranger_at = self._last(lambda each: each.key == key and each.kind is not None)
+        # Who cannot be dialed, as one who sent a single message, is not known to be anywhere.
+        stranger_at = self._last(
+            lambda each: each.key == key and each.kind is not None and each.endpoint is not None
+        )
         if dialed is None or dialed.kind is not None:
             dialed = self._first(lambda each: _waits_for(each, identity, key))
         conversation = dialed or self._new(key)

@@ -283,6 +283,7 @@ class Links:
             listener = replace(listener, port=connection.hello.port)
         binding = self._book.bind(identity, listener, dialed)
         conversation = binding.conversation
+        conversation.delivered(delivered)
         if outgoing is not None:
             conversation.name = outgoing.name or conversation.name
         if listener.port:
@@ -304,7 +305,6 @@ class Links:
         # A stranger in a known place is not to be missed, however slow the screen is.
         await (self._teller.offer(up) if up.stranger_at is None else self._teller.tell(up))
         if delivered:
-            conversation.delivered(delivered)
             await self._teller.offer(Delivered(conversation, delivered))
         await converse(session, conversation, self._teller, acknowledge=self._acknowledge)
 

@@ -106,6 +106,8 @@ class _Reader:
             fault = error
         if messages and self._acknowledge:
             self._delivery.show(messages[-1].id)
+        # Before any wait: the link may end while a slow screen is told.
+        self._conversation.delivered(delivered)
         self._session.wake()
         await self._tell(messages, delivered, outcomes)
         if fault is not None:
@@ -123,7 +125,6 @@ class _Reader:
         if messages:
             await self._teller.received(self._conversation, messages)
         if delivered:
-            self._conversation.delivered(delivered)
             await self._teller.offer(Delivered(self._conversation, delivered))
         for outcome in outcomes:
             if isinstance(outcome, Matched):

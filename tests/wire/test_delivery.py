@@ -583,4 +583,4 @@ def pairs(sides: tuple[Side, Side]) -> Iterator[tuple[Side, Side]]:
 
 
 TestLinksThatAreCut = pytest.mark.fuzz(LinksThatAreCut.TestCase)
-TestLinksThatAreCut.settings = settings(max_examples=200, stateful_step_count=60)
+TestLinksThatAreCut.settings = settings(stateful_step_count=40)

@@ -261,6 +261,15 @@ def test_a_plaintext_that_is_no_record_ends_the_link(plaintext: bytes) -> None:
     assert refusal(link, peer.seal.plain(plaintext)) is Violation.RECORD_MALFORMED
 
 
+@pytest.mark.fuzz
+@given(plaintext=st.binary(max_size=300), tag=st.sampled_from([TAG_MESSAGE, TAG_REKEY, TAG_FINAL]))
+def test_any_authentic_plaintext_is_a_record_or_a_violation(plaintext: bytes, tag: int) -> None:
+    seal = Sealer(KEY, HASH)
+    found, violation = read(seal.head + seal.hello() + seal.plain(plaintext, tag))
+    assert found[0] == HELLO
+    assert violation in (None, Violation.RECORD_MALFORMED, Violation.STREAM_TAG)
+
+
 # Tags and places.
 
 PING, BYE = b"\x81\xa4type\xa4ping", b"\x82\xa4type\xa3bye\xa6reason\xa4quit"

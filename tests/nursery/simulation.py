@@ -38,7 +38,7 @@ from tests.nursery.memory_network import MemoryNetwork, MemoryStream
 #: One way, at most, seconds: a handshake of four ways stays within its ten.
 DELAYS = (0.0, 0.02, 0.3, 1.5)
 #: A prompt one and, rarer, a slow one.
-SCREENS = (*[Screen(events=64, pause=0)] * 4, Screen(events=1, pause=0.5))
+SCREENS = (*[Screen(events=64, pause=0)] * 4, Screen(events=1, pause=3))
 #: Until a dead link is found out, then the longest pause before a dial, then that dial.
 RECOVERY_SECONDS = 45 + 60 + 20
 #: A dial by hand ends.
@@ -266,7 +266,7 @@ class Simulation:
             probes.append(self._say(side, life, conversation))
         await self._until(
             lambda: all(each and each.state is State.DELIVERED for each in probes),
-            PROMPT_SECONDS, What.LATE,
+            PROMPT_SECONDS * (1 + self.screen.pause), What.LATE,
         )  # fmt: skip
         await self._until(lambda: _clear(one, other), RECOVERY_SECONDS, What.DOUBLE_LINK)
         await trio.sleep(10)  # until it is told
@@ -329,8 +329,15 @@ class Simulation:
             raise Fault(What.LOST, f"{missing}")
         if arrived != texts:
             raise Fault(What.ORDER, f"{[text[:20] for text in arrived]}")
-        if shown != (arrived if not self.screen.pause else [t for t in arrived if t in shown]):
+        missed = sum(
+            event.count
+            for event in reader.events
+            if isinstance(event, NotShown) and event.conversation is theirs
+        )
+        if [text for text in arrived if text in shown] != shown:
             raise Fault(What.ORDER, f"on the screen: {[text[:20] for text in shown]}")
+        if len(shown) + missed != len(arrived):
+            raise Fault(What.LOST, f"{len(shown)} shown and {missed} not, of {len(arrived)}")
         states = {message.state for message in written}
         if states != {State.DELIVERED} or ours.undelivered:
             raise Fault(What.UNACKNOWLEDGED, f"{states}, {ours.undelivered}")

@@ -18,14 +18,15 @@ from fantom_trio.nursery import (
     open_node,
 )
 from fantom_trio.nursery.network import Stream
-from tests.nursery.memory_network import Host, MemoryNetwork, MemoryStream
+from tests.nursery.memory_network import Host, MemoryListener, MemoryNetwork, MemoryStream
 
 ALICE, BOB = "2001:db8::a", "2001:db8::b"
 AT_BOB = Endpoint(BOB, 40002)
 MINE = ["one", "two", "three"]
 YOURS = ["uno", "dos", "tres"]
-#: Frames of the dialer's direction: message 3, header, hello, then what it says.
-FIRST_RECORD = 2
+#: Frames before the first record: of the dialer message 3 and the header, of the listener that.
+BEFORE_RECORDS = {ALICE: 2, BOB: 1}
+RECORDS = 4
 EVERY_BYTE = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
 
 #: From one frame, and the one after it, to what passes on; None: wait for the next one.
@@ -95,25 +96,40 @@ class Tampering(Stream):
 
 
 class FirstLinkTampered(Host):
-    """Alice's network: only her first link is tampered with."""
+    """The network of one of the two: what it writes on the first link is tampered with."""
 
-    def __init__(self, network: MemoryNetwork, target: int, tamper: str | Tamper) -> None:
-        super().__init__(network, ALICE)
-        network.hosts[ALICE] = self
+    def __init__(
+        self, network: MemoryNetwork, address: str, target: int, tamper: str | Tamper
+    ) -> None:
+        super().__init__(network, address)
+        network.hosts[address] = self
         self.first: Tampering | None = None
         self._target = target
         self._how = tamper
 
-    async def connect(  # type: ignore[override]
-        self, endpoint: Endpoint, own: Endpoint | None, seconds: float
-    ) -> Stream:
-        stream = await super().connect(endpoint, own, seconds)
+    def wrap(self, stream: MemoryStream) -> Stream:
+        """The first stream of this host, wrapped; any other as it is."""
         if self.first is not None:
             return stream
         self.first = Tampering(stream, self._target, lambda frame: iter((frame,)))
         how = self._how
         self.first._tamper = getattr(self.first, how) if isinstance(how, str) else how
         return self.first
+
+    async def connect(  # type: ignore[override]
+        self, endpoint: Endpoint, own: Endpoint | None, seconds: float
+    ) -> Stream:
+        return self.wrap(await super().connect(endpoint, own, seconds))
+
+    def listen(self, endpoint: Endpoint) -> MemoryListener:
+        listener = super().listen(endpoint)
+        accept = listener.accept
+
+        async def accept_wrapped() -> Stream:
+            return self.wrap(await accept())
+
+        listener.accept = accept_wrapped  # type: ignore[assignment, method-assign]
+        return listener
 
 
 def drop(frame: bytes) -> Iterator[bytes]:
@@ -133,14 +149,17 @@ def flip(at: int, bit: int = 0) -> Tamper:
     return flipped
 
 
-async def chat(target: int, tamper: str | Tamper) -> list[NodeEvent]:
-    """Both write over a tampered link; returns what the two were told until all was delivered."""
-    network = MemoryNetwork(random.Random(target), (0.01, 0.02))
-    host = FirstLinkTampered(network, target, tamper)
+async def chat(whose: str, record: int, tamper: str | Tamper) -> list[NodeEvent]:
+    """Alice dials Bob and both write, while somebody tampers with a record of one of them.
+
+    Returns what the two were told until all was delivered.
+    """
+    network = MemoryNetwork(random.Random(record), (0.01, 0.02))
+    host = FirstLinkTampered(network, whose, BEFORE_RECORDS[whose] + record, tamper)
     told: list[NodeEvent] = []
     said: set[Node] = set()
     async with (
-        open_node(network=host) as alice,
+        open_node(network=network.host(ALICE)) as alice,
         open_node(network=network.host(BOB)) as bob,
         trio.open_nursery() as nursery,
     ):
@@ -189,33 +208,34 @@ def noticed(told: list[NodeEvent]) -> bool:
     return Why.VIOLATION in endings or Why.LOST in endings or bool(failed)
 
 
-@pytest.mark.parametrize("target", range(FIRST_RECORD, FIRST_RECORD + 4))
+@pytest.mark.parametrize("whose", [ALICE, BOB])
+@pytest.mark.parametrize("record", range(RECORDS))
 @pytest.mark.parametrize("tamper", [drop, repeat, "hold", "cut"], ids=str)
 async def test_a_record_dropped_repeated_swapped_or_cut_is_noticed_and_nothing_is_lost(
-    target: int, tamper: str | Tamper, autojump_clock: MockClock
+    whose: str, record: int, tamper: str | Tamper, autojump_clock: MockClock
 ) -> None:
-    assert noticed(await chat(target, tamper))
+    assert noticed(await chat(whose, record, tamper))
 
 
-def positions() -> Iterator[tuple[int, int]]:
-    """Frames and the bytes to flip in them: all, or the prefix, the ends, and a few between."""
+def positions(record: int) -> Iterator[int]:
+    """The bytes of a record's frame to flip: all, or the prefix, the ends, and a few between."""
     size = 4 + 1041
-    for target in range(FIRST_RECORD, FIRST_RECORD + 4):
-        if EVERY_BYTE:
-            yield from ((target, at) for at in range(size))
-        else:
-            draw = random.Random(target)
-            chosen = {0, 1, 2, 3, 4, size - 1, *draw.sample(range(5, size - 1), 6)}
-            yield from ((target, at) for at in sorted(chosen))
+    if EVERY_BYTE:
+        return iter(range(size))
+    draw = random.Random(record)
+    return iter(sorted({0, 1, 2, 3, 4, size - 1, *draw.sample(range(5, size - 1), 6)}))
 
 
 @pytest.mark.fuzz
+@pytest.mark.parametrize("whose", [ALICE, BOB])
+@pytest.mark.parametrize("record", range(RECORDS))
 async def test_any_byte_flipped_in_any_record_is_noticed_and_nothing_is_lost(
-    autojump_clock: MockClock,
+    whose: str, record: int, autojump_clock: MockClock
 ) -> None:
-    for target, at in positions():
-        assert noticed(await chat(target, flip(at, at % 8))), (target, at)
+    for at in positions(record):
+        assert noticed(await chat(whose, record, flip(at, at % 8))), at
 
 
-async def test_without_tampering_nothing_is_noticed(autojump_clock: MockClock) -> None:
-    assert not noticed(await chat(FIRST_RECORD, lambda frame: iter((frame,))))
+@pytest.mark.parametrize("whose", [ALICE, BOB])
+async def test_without_tampering_nothing_is_noticed(whose: str, autojump_clock: MockClock) -> None:
+    assert not noticed(await chat(whose, 0, lambda frame: iter((frame,))))

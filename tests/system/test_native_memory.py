@@ -35,7 +35,7 @@ from fantom_trio.wire.secret import KeyPair, Secret
 from fantom_trio.wire.stream import RecordReader, RecordWriter
 from tests.nursery.ends import next_event
 from tests.system.program import Program, running
-from tests.system.test_memory import STAYING, both_halves, found_in, pytestmark
+from tests.system.test_memory import BROKEN, STAYING, both_halves, found_in, pytestmark
 
 __all__ = ["pytestmark"]
 
@@ -131,7 +131,7 @@ async def native_chat(
 ) -> AsyncIterator[NativeChat]:
     derived = Derived()
     derived.watch(monkeypatch)
-    command = [sys.executable, "-c", KNOWN_KEYS + STAYING]
+    command = [sys.executable, "-c", KNOWN_KEYS + BROKEN + STAYING]
     async with (
         open_node() as node,
         running("--loopback", "--port", "30997", command=command) as program,
@@ -153,6 +153,9 @@ async def native_chat(
             await trio.lowlevel.checkpoint()
         await trio.testing.wait_all_tasks_blocked(0.05)
         yield NativeChat(program, node, conversation, derived)
+
+
+End = Callable[[NativeChat], Awaitable[None]]
 
 
 async def peer_says_goodbye(chat: NativeChat) -> None:
@@ -186,9 +189,14 @@ async def we_close(chat: NativeChat) -> None:
         await chat.node.events.receive()
 
 
-End = Callable[[NativeChat], Awaitable[None]]
+async def a_bug_ends_it(chat: NativeChat) -> None:
+    chat.node.say(chat.conversation, "trigger the bug")
+    await chat.program.expect("a bug in fantom-trio ended the link: ZeroDivisionError at")
+
+
 ENDS_OF_LINKS: list[End] = [
     peer_says_goodbye,
+    a_bug_ends_it,
     peer_resets,
     peer_breaks_the_protocol,
     we_disconnect,
@@ -215,7 +223,11 @@ def signalled(number: signal.Signals) -> Callable[[NativeChat], Awaitable[None]]
     return end
 
 
-ENDS_OF_RUNS: list[End] = [we_quit, input_ends, signalled(signal.SIGINT), signalled(signal.SIGTERM)]
+ENDS_OF_RUNS: list[End] = [
+    we_quit,
+    input_ends,
+    *map(signalled, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
+]
 
 
 @pytest.mark.parametrize("program_dials", [True, False], ids=["dialed", "was dialed"])

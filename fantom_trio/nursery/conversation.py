@@ -133,6 +133,8 @@ class Conversation:
     identity: PeerIdentity | None = None
     #: Before the first link: the fingerprint that an invite named.
     expected: bytes | None = None
+    #: What is to be presented with the next link, if it is with whoever made it.
+    invite: Invite | None = None
     #: What the user calls the peer; empty: by its address.
     name: str = ""
     #: Where to dial: the peer's listener. None while it gave no port to answer to.

@@ -53,7 +53,7 @@ class Greeter:
         if hello.token is not None:
             if not self.invites.admit(hello.token, peer):
                 return Why.BAD_INVITE
-            self.identities.meet(peer).verified = True
+            self.identities.meet(peer).invited()
         elif self.invited_only and knocks:
             return Why.UNINVITED
         return None

@@ -19,10 +19,18 @@ class PeerIdentity:
     trials: Trials = field(default_factory=Trials)
     #: We know who it is: by invite, code or word.
     verified: bool = False
+    #: The user saw that a code differed: no invite makes up for that.
+    distrusted: bool = False
+    #: A code was shown, and the user has not answered.
+    code_shown: bool = False
     #: What its invite gave us to present, if there was one.
     token: bytes | None = field(default=None, repr=False)
     #: When it last acknowledged something, by ``connection.tick``.
     acknowledged_at: int = 0
+
+    def invited(self) -> None:
+        """An invite says who it is."""
+        self.verified = not self.distrusted
 
     @property
     def fingerprint(self) -> bytes:

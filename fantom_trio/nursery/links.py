@@ -30,7 +30,7 @@ from fantom_trio.nursery.network import Network, Stream
 from fantom_trio.nursery.session import Session
 from fantom_trio.nursery.tcp import look_up
 from fantom_trio.nursery.teller import Teller
-from fantom_trio.nursery.verification import Failed
+from fantom_trio.nursery.verification import Outcome
 from fantom_trio.wire import Endpoint, Invite, Link, LinkKind, Role, fingerprint
 
 __all__ = ["Links"]
@@ -130,6 +130,7 @@ class Links:
                 # Where a native peer is, and what it is called, is known when it answered.
                 conversation.endpoint = endpoint
             expected = None if invite is None else invite.fingerprint
+            conversation.invite = invite or conversation.invite
             resumes = link is not None and (link.again or link.resumes)
             self._start(conversation, Outgoing(endpoint, invite, expected, name, resumes=resumes))
 
@@ -138,9 +139,9 @@ class Links:
         if conversation.outgoing is not None:
             conversation.outgoing.resumes |= again
         elif conversation.endpoint is not None:
-            identity = conversation.identity
+            identity, invite = conversation.identity, conversation.invite
             expected = conversation.expected if identity is None else identity.fingerprint
-            outgoing = Outgoing(conversation.endpoint, expected=expected, again=again)
+            outgoing = Outgoing(conversation.endpoint, invite, expected, again=again)
             self._start(conversation, outgoing)
 
     def stop_dialing(self, conversation: Conversation) -> None:
@@ -277,7 +278,8 @@ class Links:
         )
         identity.acknowledged_at = tick()  # a hello acknowledges, too
         if outgoing is not None and outgoing.invite is not None:
-            identity.verified, identity.token = True, outgoing.invite.token
+            identity.invited()
+            identity.token = outgoing.invite.token
         listener = connection.peer
         if dialed is None:
             listener = replace(listener, port=connection.hello.port)
@@ -290,7 +292,8 @@ class Links:
             conversation.endpoint = listener
         conversation.key = ConversationKey.of(listener)
         first = not conversation.online
-        session = Session(connection, identity, cursor)
+        conversation.invite = None
+        session = Session(connection, identity, cursor, self._limits.bye_seconds)
         self._owners[connection] = conversation
         conversation.sessions.append(session)
         if self._greeter.own.public < identity.key:
@@ -320,7 +323,7 @@ class Links:
             return
         if connection in conversation.incoming:
             conversation.incoming.remove(connection)
-            failed = []
+            failed: list[Outcome] = []
         else:
             failed = self._end_session(conversation, connection)
         last = not conversation.online
@@ -334,14 +337,14 @@ class Links:
         for outcome in failed:
             await self._teller.tell(Verifying(conversation, outcome))
 
-    def _end_session(self, conversation: Conversation, connection: Connection) -> list[Failed]:
+    def _end_session(self, conversation: Conversation, connection: Connection) -> list[Outcome]:
         session = next(s for s in conversation.sessions if s.connection is connection)
         conversation.sessions.remove(session)
         if conversation.session is not None:
             conversation.session.wake()  # it carries on where the other stopped
         if trio.current_time() - session.began >= self._limits.steady_seconds:
             conversation.redial_pause = 0
-        return session.verification.end()
+        return list(session.outcomes)
 
 
 def _is_up(conversation: Conversation, invite: Invite | None) -> bool:

@@ -9,7 +9,7 @@ from fantom_trio.nursery.events import Delivered, Sent, Verifying
 from fantom_trio.nursery.message import Message, State
 from fantom_trio.nursery.session import Session
 from fantom_trio.nursery.teller import Teller
-from fantom_trio.nursery.verification import Matched, Outcome
+from fantom_trio.nursery.verification import CodeReady, Matched
 from fantom_trio.wire import (
     Ack,
     Bye,
@@ -46,6 +46,7 @@ async def converse(
             _say_pending(session)
             session.connection.link.send(Bye("quit"))
             session.connection.send_now()
+        session.outcomes.extend(session.verification.end())
 
 
 class _Reader:
@@ -80,7 +81,6 @@ class _Reader:
         """All of one read; where it ends in a fault, what came before counts."""
         messages: list[Message] = []
         delivered: list[Message] = []
-        outcomes: list[Outcome] = []
         fault: Exception | None = None
         try:
             for event in events:
@@ -94,10 +94,8 @@ class _Reader:
                         self._session.identity.acknowledged_at = tick()
                     case Ping():
                         self._session.pong = True
-                    case Verify():
-                        steps, outcome = self._session.verification.received(event)
-                        self._session.verify(steps)
-                        outcomes += [outcome] if outcome is not None else []
+                    case Verify() if self._session.leaving is None:
+                        self._verify(event)
                     case Bye():
                         self._bye(event)
                     case PeerClosed() if not self._session.peer_left:
@@ -109,7 +107,7 @@ class _Reader:
         # Before any wait: the link may end while a slow screen is told.
         self._conversation.delivered(delivered)
         self._session.wake()
-        await self._tell(messages, delivered, outcomes)
+        await self._tell(messages, delivered)
         if fault is not None:
             raise fault
 
@@ -119,17 +117,26 @@ class _Reader:
         self._conversation.history.append(message)
         return message
 
-    async def _tell(
-        self, messages: list[Message], delivered: list[Message], outcomes: list[Outcome]
-    ) -> None:
+    def _verify(self, record: Verify) -> None:
+        """What comes of it counts now; what is not told when the link ends is told then."""
+        identity = self._session.identity
+        steps, outcome = self._session.verification.received(record)
+        self._session.verify(steps)
+        if isinstance(outcome, Matched):
+            identity.verified, identity.distrusted = True, False
+        elif isinstance(outcome, CodeReady):
+            identity.code_shown = True
+        if outcome is not None:
+            self._session.outcomes.append(outcome)
+
+    async def _tell(self, messages: list[Message], delivered: list[Message]) -> None:
         if messages:
             await self._teller.received(self._conversation, messages)
         if delivered:
             await self._teller.offer(Delivered(self._conversation, delivered))
-        for outcome in outcomes:
-            if isinstance(outcome, Matched):
-                self._session.identity.verified = True
-            await self._teller.tell(Verifying(self._conversation, outcome))
+        while self._session.outcomes:
+            await self._teller.tell(Verifying(self._conversation, self._session.outcomes[0]))
+            self._session.outcomes.popleft()
 
     def _bye(self, bye: Bye) -> None:
         self._session.peer_left = True

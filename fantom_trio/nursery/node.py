@@ -224,16 +224,23 @@ class Node:
         """
         session, verification = self.verification(conversation)
         verification.settle_code()
-        session.identity.verified = True
+        identity = session.identity
+        identity.verified, identity.distrusted, identity.code_shown = True, False, False
 
     def different_code(self, conversation: Conversation) -> None:
-        """The user saw another code: somebody is between, and the link ends. Raises the same.
+        """The user saw another code: somebody is between, and every link ends.
 
-        A mark that the peer had from before is taken back.
+        A mark that the peer has is taken back, and no invite gives it again. Where no code was
+        shown it raises ``NotLinked``, or ``LookupError`` while a link is up.
         """
-        session, verification = self.verification(conversation)
-        verification.settle_code()
-        session.identity.verified = False
+        identity = conversation.identity
+        if identity is None or not (identity.code_shown or conversation.session):
+            raise NotLinked
+        if not identity.code_shown:
+            raise LookupError("no code was shown")
+        if conversation.session is not None and conversation.session.verification.code is not None:
+            conversation.session.verification.settle_code()
+        identity.verified, identity.distrusted, identity.code_shown = False, True, False
         self.disconnect(conversation)
 
     def disconnect(self, conversation: Conversation) -> bool:

@@ -7,7 +7,7 @@ import trio
 
 from fantom_trio.nursery.connection import Connection, Ending
 from fantom_trio.nursery.identity import PeerIdentity
-from fantom_trio.nursery.verification import Verification
+from fantom_trio.nursery.verification import Outcome, Verification
 from fantom_trio.wire import Cursor, Record
 
 __all__ = ["Session"]
@@ -16,7 +16,13 @@ __all__ = ["Session"]
 class Session:
     """A link between two identities, from both ``hello`` to its end."""
 
-    def __init__(self, connection: Connection, identity: PeerIdentity, cursor: Cursor) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        identity: PeerIdentity,
+        cursor: Cursor,
+        bye_seconds: float,
+    ) -> None:
         self.connection = connection
         self.identity = identity
         #: On Trio's clock.
@@ -33,6 +39,9 @@ class Session:
         self.pong = False
         #: Steps of a verification, which answer the user's and are as many.
         self.steps: deque[Record] = deque()
+        #: What came of a verification and was not told yet.
+        self.outcomes: deque[Outcome] = deque()
+        self._bye_seconds = bye_seconds
         #: The word that our ``bye`` says, or said; None while we stay.
         self.leaving: str | None = None
         #: The peer's ``bye`` came.
@@ -58,4 +67,6 @@ class Session:
         if self.leaving is None:
             self.leaving = reason
             self.connection.ending = self.connection.ending or ending
+            # A peer that does not read must not keep the link.
+            self.connection.scope.deadline = trio.current_time() + 2 * self._bye_seconds
             self.wake()

@@ -15,8 +15,10 @@ from fantom_trio.nursery import (
     Conversation,
     Delivered,
     DialFailed,
+    Dialing,
     DialProblem,
     Endpoint,
+    Failed,
     Invite,
     LinkEnded,
     LinkKind,
@@ -482,6 +484,73 @@ async def test_a_different_code_ends_the_link_and_takes_the_mark_back(
         states.append(here.verified)
         assert states == [True, False]
         assert (await next_event(bob, LinkEnded)).ending.why is Why.LEFT
+        # The invite that it owns does not give the mark back, whoever dials.
+        bob.say(there, "trust me again")
+        (message,) = (await next_event(alice, Received)).messages
+        assert not message.verified
+        alice.disconnect(here)
+        await next_event(alice, LinkEnded)
+        alice.connect(bob.invite(AT_BOB))
+        await next_event(alice, LinkUp)
+        assert not here.verified
+
+
+async def test_no_counts_for_a_code_whose_link_is_gone(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with node_at(network, AT_ALICE) as alice, node_at(network, AT_BOB) as bob:
+        alice.connect(bob.invite(AT_BOB))
+        here = (await next_event(alice, LinkUp)).conversation
+        there = (await next_event(bob, LinkUp)).conversation
+        with pytest.raises(LookupError):
+            alice.different_code(here)
+        alice.ask_code(here)
+        bob.ask_code(there)
+        await outcomes(alice, CodeReady)
+        bob.disconnect(there)
+        await next_event(alice, LinkEnded)
+        assert isinstance(await outcomes(alice, Failed), Failed)
+        with pytest.raises(NotLinked):
+            alice.same_code(here)
+        alice.different_code(here)
+        assert not here.verified
+
+
+async def test_an_invite_is_kept_until_its_peer_is_there(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        node_at(network, AT_BOB, listening=False, invited_only=True) as bob,
+        node_at(network, AT_ALICE) as alice,
+    ):
+        alice.connect(bob.invite(AT_BOB))
+        await next_event(alice, Dialing)
+        (here,) = alice.conversations
+        alice.say(here, "are you there?")
+        assert (await next_event(alice, DialFailed)).error.problem is DialProblem.REFUSED
+        await bob.listen(AT_BOB)
+        alice.say(here, "and now?")
+        assert await next_texts(bob, 2) == ["are you there?", "and now?"]
+        assert here.verified
+        assert bob.conversations[0].verified
+
+
+async def test_a_peer_that_does_not_read_cannot_keep_a_link_that_we_leave(
+    network: MemoryNetwork, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with node_at(network, AT_ALICE) as alice, node_at(network, AT_BOB) as bob:
+        here, _ = await meet(alice, bob)
+
+        async def never(data: object) -> None:
+            await trio.sleep_forever()
+
+        monkeypatch.setattr(here.links[0]._stream, "send_all", never)
+        alice.say(here, "into a full window")
+        await trio.sleep(1)
+        alice.disconnect(here)
+        begun = trio.current_time()
+        assert (await next_event(alice, LinkEnded)).ending.why is Why.DISCONNECTED
+        assert trio.current_time() - begun < 5
 
 
 async def test_an_invite_with_a_dead_address_leaves_the_known_one(

@@ -4,7 +4,8 @@ The same with one rule weakened must be found, or the simulation shows nothing.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from fantom_trio.nursery import (
     Limits,
     LinkEnded,
     LinkUp,
+    Node,
     Received,
     Redialing,
     State,
@@ -63,6 +65,15 @@ def test_a_seed_tells_the_whole_story() -> None:
         assert simulate(seed).lines == story.lines
         assert len(story.lines) > 10
     assert simulate(0).lines != simulate(1).lines
+
+
+@asynccontextmanager
+async def pair(net: MemoryNetwork) -> AsyncIterator[tuple[Node, Node]]:
+    """Alice, who dialed Bob, before either read that the link is up; not for ever."""
+    with trio.fail_after(2 * 3600):
+        async with two_nodes(net) as (alice, bob):
+            alice.connect(BOBS)
+            yield alice, bob
 
 
 # Weakened rules.
@@ -176,8 +187,7 @@ async def test_a_link_with_nothing_to_say_asks_every_15_seconds_and_does_little_
         written.append(trio.current_time())
         return write(self, data)
 
-    async with two_nodes(network()) as (alice, bob):
-        alice.connect(BOBS)
+    async with pair(network()) as (alice, bob):
         await next_event(alice, LinkUp)
         await next_event(bob, LinkUp)
         monkeypatch.setattr(MemoryStream, "_write", count)
@@ -206,8 +216,7 @@ async def test_a_silent_link_is_dead_after_45_seconds_and_dialed_with_longer_and
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = network()
-    async with two_nodes(net) as (alice, bob):
-        alice.connect(BOBS)
+    async with pair(net) as (alice, bob):
         conversation = (await next_event(alice, LinkUp)).conversation
         await next_event(bob, LinkUp)
         dials = dials_of(net, ALICE, monkeypatch)
@@ -236,22 +245,26 @@ async def test_after_a_link_that_lasted_the_pauses_begin_anew(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = network()
-    async with two_nodes(net) as (alice, bob):
+    async with pair(net) as (alice, bob):
         await alice.stop_listening()  # so that all dials are hers
-        alice.connect(BOBS)
         conversation = (await next_event(alice, LinkUp)).conversation
         dials = dials_of(net, ALICE, monkeypatch)
-        for lasted, first in ((1, False), (100, True)):
-            await trio.sleep(lasted)
+
+        async def break_for(seconds: float) -> float:
+            """The first pause."""
             await bob.stop_listening()
             net.host(ALICE).streams[-1].reset()
             broken, before = trio.current_time(), len(dials)
-            await trio.sleep(100)
-            pause = dials[before] - broken
-            assert 0.5 <= pause <= 1 if first else True
-            assert conversation.redial_pause == 60
+            await trio.sleep(seconds)
             await bob.listen(BOBS)
             await next_event(alice, LinkUp)
+            return dials[before] - broken
+
+        assert 0.5 <= await break_for(100) <= 1
+        assert conversation.redial_pause == Limits().longest_pause
+        assert 30 <= await break_for(10) <= 60
+        await trio.sleep(Limits().steady_seconds)
+        assert 0.5 <= await break_for(10) <= 1
 
 
 # What the simulation found.
@@ -261,8 +274,7 @@ async def test_a_dial_by_hand_that_fails_does_not_end_the_redialing(
     autojump_clock: MockClock,
 ) -> None:
     net = network()
-    async with two_nodes(net) as (alice, _):
-        alice.connect(BOBS)
+    async with pair(net) as (alice, _):
         conversation = (await next_event(alice, LinkUp)).conversation
         net.cut(ALICE, BOB)
         await next_event(alice, Redialing)
@@ -281,8 +293,7 @@ async def test_a_link_that_breaks_during_a_dial_is_dialed_again_when_that_fails(
 ) -> None:
     net = network()
     net.cut(ALICE, BOB)
-    async with two_nodes(net) as (alice, bob):
-        alice.connect(BOBS)
+    async with pair(net) as (alice, bob):
         await trio.sleep(1)
         net.heal(ALICE, BOB)
         bob.connect(Endpoint(ALICE, 40001))
@@ -299,8 +310,7 @@ async def test_a_goodbye_ends_a_link_whose_writer_waits_for_room(
     autojump_clock: MockClock,
 ) -> None:
     net = network((1, 1))
-    async with two_nodes(net) as (alice, bob):
-        alice.connect(BOBS)
+    async with pair(net) as (alice, bob):
         conversation = (await next_event(alice, LinkUp)).conversation
         bob.disconnect((await next_event(bob, LinkUp)).conversation)
         await trio.sleep(0.5)
@@ -327,8 +337,7 @@ async def test_a_hello_that_another_overtook_is_no_lie(
 
     monkeypatch.setattr("fantom_trio.nursery.links.dial", slow)
     net = network((1, 1))
-    async with two_nodes(net) as (alice, bob):
-        alice.connect(BOBS)
+    async with pair(net) as (alice, bob):
         conversation = (await next_event(alice, LinkUp)).conversation
         await next_event(bob, LinkUp)
         alice.connect(bob.invite(BOBS))

@@ -48,8 +48,8 @@ class User(Person):
 
     @property
     def prompt(self) -> str:
-        (line,) = (line for line in self.text.split("\n") if "▸" in line)
-        return line
+        """The line with the prompt; empty while it is drawn anew."""
+        return next((line for line in self.text.split("\n") if "▸" in line), "")
 
     @property
     def toolbar(self) -> str:
@@ -95,7 +95,7 @@ def test_the_demo_echoes_at_once_and_quit_restores_the_terminal(sit: Sit) -> Non
 
 def test_two_people_talk_on_one_link(sit: Sit) -> None:
     alice, bob = sit("alice"), sit("bob")
-    assert alice.prompt == "(nobody) ▸"
+    alice.until(lambda: alice.prompt == "(nobody) ▸")
     alice.enter(f"/connect {bob.address} as bob")
     alice.sees(re.escape(f"connecting to {bob.address} … /disconnect to give up"))
     alice.sees(re.escape("bob is here: native link, not verified (/verify)"))
@@ -124,12 +124,12 @@ def test_switching_keeps_two_peers_apart(sit: Sit) -> None:
     alice.sees("bob is here")
     alice.enter(f"/connect {carol.address} as carol")
     alice.sees("carol is here")
-    assert alice.prompt == "1 bob ? ▸"  # nothing but the user changes it
+    alice.until(lambda: alice.prompt == "1 bob ? ▸")  # nothing but the user changes it
     alice.enter("for bob only")
     bob.until("for bob only")
     alice.enter("/switch carol")
     alice.until("── 2 carol")
-    assert alice.prompt == "2 carol ? ▸"
+    alice.until(lambda: alice.prompt == "2 carol ? ▸")
     alice.enter("for carol only")
     carol.until("for carol only")
     bob.enter("from bob, unread")
@@ -200,7 +200,7 @@ def test_a_killed_peer_is_told_within_a_second_and_comes_back_as_a_stranger(sit:
     assert re.findall(r"(before|answer|is gone|old bob alone \(waiting\))", history) == [
         "before", "answer", "is gone", "old bob alone (waiting)",
     ]  # fmt: skip
-    assert alice.prompt == "1 bob ? offline ▸"  # nothing but the user changes it
+    alice.until(lambda: alice.prompt == "1 bob ? offline ▸")  # nothing but the user changes it
     alice.enter("/switch newcomer")
     alice.until(lambda: alice.prompt == "2 newcomer ? ▸")
     alice.enter("who are you?")

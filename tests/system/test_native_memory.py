@@ -24,8 +24,10 @@ from fantom_trio.nursery import (
     LinkUp,
     Node,
     Received,
+    Verifying,
     Why,
     open_node,
+    prepare_word,
 )
 from fantom_trio.nursery.session import Session
 from fantom_trio.nursery.tcp import TcpStream
@@ -33,9 +35,9 @@ from fantom_trio.wire import noise, secret
 from fantom_trio.wire.kem import Decapsulator
 from fantom_trio.wire.secret import KeyPair, Secret
 from fantom_trio.wire.stream import RecordReader, RecordWriter
-from tests.nursery.ends import next_event
+from tests.nursery.ends import next_event, slots_in_use
 from tests.system.program import Program, running
-from tests.system.test_memory import BROKEN, STAYING, both_halves, found_in, pytestmark
+from tests.system.test_memory import BROKEN, STAYING, both_halves, found_in, memory, pytestmark
 
 __all__ = ["pytestmark"]
 
@@ -53,6 +55,12 @@ def known(cls, size):
     return made
 secret.Secret.random = classmethod(known)
 """
+
+
+#: A word that two people might share, and that stands nowhere else.
+WORD = "quincunx and marmalade"
+#: Found in Python's freed memory when this was written: 2.
+COPIES_LEFT = 4
 
 
 def known(number: int) -> bytes:
@@ -268,3 +276,31 @@ def test_what_a_library_gave_is_overwritten_where_it_was() -> None:
     assert taken.reveal() == other.public[:32]
     private.wipe()
     other.wipe()
+
+
+def runs_of(pid: int, text: bytes) -> int:
+    """How often ``text`` stands in the memory of a process."""
+    return sum(region.count(text) for region in memory(pid))
+
+
+async def test_what_is_left_of_the_shared_word_when_it_was_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is typed, and passes through a library in Python: copies may stay, and we promise none.
+
+    What we promise is that our own holds it no longer: the wiped memory has no slot of it.
+    """
+    async with native_chat(monkeypatch, program_dials=False) as chat:
+        before = slots_in_use()
+        await chat.program.say("/verify --word")
+        await chat.program.say(WORD)
+        chat.node.ask_word(chat.conversation, prepare_word(WORD))
+        while not chat.conversation.verified:
+            await next_event(chat.node, Verifying)
+        await chat.program.expect("verified")
+        assert slots_in_use() == before
+        left = runs_of(chat.program.pid, WORD.encode())
+        assert left <= COPIES_LEFT
+        await chat.program.say("/quit")
+        await chat.program.expect("ended with 0")
+        assert runs_of(chat.program.pid, WORD.encode()) <= left

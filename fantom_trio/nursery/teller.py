@@ -48,10 +48,14 @@ class Teller:
 
     async def received(self, conversation: Conversation, messages: Sequence[Message]) -> None:
         """``messages`` stand in the history: to the screen, or say how many it missed."""
-        if not await self.offer(Received(conversation, messages)):
-            conversation.not_shown += len(messages)
-            if conversation.not_shown == len(messages):
-                self._nursery.start_soon(self._tell_not_shown, conversation)
+        told = False
+        try:
+            told = await self.offer(Received(conversation, messages))
+        finally:  # the link may have ended meanwhile
+            if not told:
+                conversation.not_shown += len(messages)
+                if conversation.not_shown == len(messages):
+                    self._nursery.start_soon(self._tell_not_shown, conversation)
         await self.tell_if_full(conversation)
 
     async def tell_if_full(self, conversation: Conversation) -> None:

@@ -39,8 +39,6 @@ async def converse(
             nursery.start_soon(_Writer(session, conversation, teller).run)
             with session.connection.ends():
                 await reader.run()
-                # The peer left and closes soon: a writer that waits for room waits in vain.
-                nursery.cancel_scope.deadline = trio.current_time() + teller.limits.bye_seconds
     finally:
         if session.connection.ending is None and session.connection.link.can_send:
             _say_pending(session)
@@ -174,9 +172,8 @@ class _Writer:
                 await self._connection.send()
                 await self._tell_sent(carried)
             if self._session.leaving is not None:
-                with trio.move_on_after(self._teller.limits.bye_seconds):
-                    while not self._session.peer_left:
-                        await self._session.work()
+                while not self._session.peer_left:
+                    await self._session.work()
                 self._connection.scope.cancel()  # the ending was said with the leaving
 
     def _say_messages(self) -> list[Message | None]:

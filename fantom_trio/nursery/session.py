@@ -68,5 +68,5 @@ class Session:
             self.leaving = reason
             self.connection.ending = self.connection.ending or ending
             # A peer that does not read must not keep the link.
-            self.connection.scope.deadline = trio.current_time() + 2 * self._bye_seconds
+            self.connection.scope.deadline = trio.current_time() + self._bye_seconds
             self.wake()

@@ -8,8 +8,14 @@ from typing import ClassVar, TypeVar
 import trio
 
 from fantom_trio.nursery import Limits, Node, NodeEvent, Received, open_node
-from fantom_trio.wire import Endpoint, secret
+from fantom_trio.wire import Endpoint
 from tests.classic_peer import ClassicPeer
+from tests.wire.native_ends import slots_in_use
+
+__all__ = [
+    "LOOPBACK", "PATIENCE", "Peer", "answer", "listening_node", "next_event", "next_texts",
+    "peer_listener", "slots_in_use",
+]  # fmt: skip
 
 LOOPBACK = Endpoint("::1", 0)
 #: Real time a test may wait for something that happens at once; only a failing test waits so long.
@@ -43,14 +49,6 @@ async def next_texts(node: Node, count: int) -> list[str]:
     while len(texts) < count:
         texts += [message.text for message in (await next_event(node, Received)).messages]
     return texts
-
-
-def slots_in_use() -> int:
-    """How many secrets are alive in this process."""
-    return sum(
-        secret._MAPPING_BYTES // mapping.slot_bytes - len(mapping.free)
-        for mapping in secret._mappings
-    )
 
 
 class Peer(ClassicPeer):

@@ -42,6 +42,8 @@ __all__ = ["main"]
 PEER_VARIABLE = "FANTOM_TRIO_PEER"
 #: The longest line of a peer file, bytes: an invite has no more than 120.
 PEER_FILE_BYTES = 4096
+#: Seconds that ``--once`` waits for the link, and as many for the receipt.
+TIMEOUT = 10.0
 #: ``--once`` without a PEER behind it.
 _NO_PEER = object()
 
@@ -117,8 +119,9 @@ def _parser() -> argparse.ArgumentParser:
                " environment variable {name}", name=PEER_VARIABLE),
     )  # fmt: skip
     parser.add_argument(
-        "--timeout", type=_seconds, default=10.0, metavar="S",
-        help=_("with --once: seconds to wait for the link, and as many for the receipt (10)"),
+        "--timeout", type=_seconds, metavar="S",
+        help=_("with --once: seconds to wait for the link, and as many for the receipt ({n:g})",
+               n=TIMEOUT),
     )  # fmt: skip
     parser.add_argument(
         "--follow", action="store_true", help=_("print each message that comes in, a line each")
@@ -181,7 +184,7 @@ def _run(options: argparse.Namespace) -> int:
     if own is not None:
         with contextlib.suppress(ReachError):  # without a list of interfaces it stays as it is
             own = with_zone(own)
-    send = functools.partial(send_once, own=own, own_port=port, timeout=options.timeout)
+    send = functools.partial(send_once, own=own, own_port=port, timeout=options.timeout or TIMEOUT)
     return trio.run(_interruptible, send, peer, text)
 
 
@@ -200,11 +203,21 @@ def _misfit(options: argparse.Namespace) -> str:
                  text=options.text)  # fmt: skip
     for option, given, fits, mode in (
         ("--peer-file", options.peer_file is not None, once, "--once"),
+        ("--timeout", options.timeout is not None, once, "--once"),
         ("--count", options.count is not None, follows, "--follow"),
     ):
         if given and not fits:
             return _("{option} needs {mode} beside it.", option=option, mode=mode)
+    if options.invited_only and once:
+        return _("--invited-only is for who listens, and --once does not.")
+    if options.text is not None and not _is_text(options.text):
+        return _("TEXT is not UTF-8 text.")
     return ""
+
+
+def _is_text(argument: str) -> bool:
+    """Python has put lone surrogates where an argument is not UTF-8."""
+    return argument.isascii() or not any("\ud800" <= char <= "\udfff" for char in argument)
 
 
 def _peer_and_text(options: argparse.Namespace) -> tuple[str, str | None]:

@@ -391,6 +391,17 @@ async def test_who_is_not_invited_or_too_late_exits_4() -> None:
         assert await next_texts(node, 1) == ["the first"]
 
 
+async def test_an_invite_serves_a_script_many_times_where_others_are_let_in_too() -> None:
+    async with inviting_node() as (node, invite):
+        for text in ("by token", "by fingerprint"):
+            done = await once(str(invite), text)
+            assert done.returncode == 0
+            assert sentences(done)[1].endswith("a native peer, verified by its invite.")
+            assert await next_texts(node, 1) == [text]
+        assert [each.verified for each in node.conversations] == [True, False]
+        assert (await once(forged(invite), "to somebody else")).returncode == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -403,6 +414,9 @@ async def test_who_is_not_invited_or_too_late_exits_4() -> None:
         (["--once", "fantom://[::1]:30000/geheim.geheim", "hi"], "“fantom://[::1]:30000/…” is a d"),
         (["--peer-file", "f"], "--peer-file needs --once beside it."),
         (["--count", "1"], "--count needs --follow beside it."),
+        (["--timeout", "1"], "--timeout needs --once beside it."),
+        (["--once", "::1", "hi", "--invited-only"], "--invited-only is for who listens, and --on"),
+        (["--once", "::1", "h\udcff"], "TEXT is not UTF-8 text."),
         (["--once", "::1", "hi", "--follow"], "--once, --follow and --demo do not go together."),
         (["--follow", "--count", "0"], "argument --count: the number must be 1 or more."),
     ],

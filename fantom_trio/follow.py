@@ -1,9 +1,11 @@
 """``--follow``: what comes in goes to stdout, and only then does its sender hear that it did."""
 
+import base64
 import os
-import select
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from itertools import islice
 from weakref import WeakKeyDictionary
 
 import trio
@@ -12,6 +14,7 @@ from fantom_trio.nursery import (
     Conversation,
     Endpoint,
     LinkEnded,
+    LinkKind,
     ListenError,
     Message,
     Node,
@@ -23,18 +26,26 @@ from fantom_trio.nursery import (
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.explain import explain_listen, explain_reach
 from fantom_trio.repl.languages import _, n_
-from fantom_trio.tell import Exit, tell
+from fantom_trio.tell import Exit, as_json, tell, write
 
 __all__ = ["follow"]
 
 
 async def follow(
-    find: Callable[[], Awaitable[Endpoint]], *, invited_only: bool, count: int | None
+    find: Callable[[], Awaitable[Endpoint]],
+    *,
+    invited_only: bool,
+    count: int | None,
+    json: bool = False,
 ) -> Exit:
     """Listen where ``find`` says and print each message, until there were ``count``.
 
     A line each: a line break within a message stays one, and a text over 61,000 bytes comes in
-    pieces. Cancelled in the middle of a write, what stdout took may not be acknowledged.
+    pieces. With ``json`` an object a line: ``from``, the sender's address; ``at``, when it came on
+    our clock, ISO 8601 in UTC to the millisecond; ``text``; ``verified``, true when an invite
+    proved who it is; ``link``, ``native`` or ``classic``; ``fingerprint`` of a native sender, as
+    an invite writes it, else null; ``damaged``, true when the text was not UTF-8 and holds U+FFFD.
+    Cancelled in the middle of a write, what stdout took may not be acknowledged.
     """
     if sys.stdout is None:
         tell(_("There is no standard output to write to."))
@@ -55,7 +66,7 @@ async def follow(
             tell(_("Only who brings this is let in, and nobody after them: {invite}",
                    invite=node.invite(where)))  # fmt: skip
         try:
-            await _Follower(node, sys.stdout.fileno(), count).run()
+            await _Follower(node, sys.stdout.fileno(), count, json).run()
         except BrokenPipeError:  # whoever read us has enough
             return Exit.DONE
         except OSError as error:
@@ -67,15 +78,19 @@ async def follow(
 
 
 class _Follower:
-    """Writes the messages of every conversation, each once and in its order."""
+    """Writes the messages of every conversation, each once and in its order.
 
-    def __init__(self, node: Node, output: int, count: int | None) -> None:
+    A history holds what is still to be written: whatever is written leaves it.
+    """
+
+    def __init__(self, node: Node, output: int, count: int | None, json: bool) -> None:
         self._node = node
         self._output = output
         self._to_terminal = os.isatty(output)
         self._left = count
-        #: How many of the messages that a history ever had are done with.
-        self._done: WeakKeyDictionary[Conversation, int] = WeakKeyDictionary()
+        self._line = self._json_line if json else self._text_line
+        #: How many of a history's lost messages are told.
+        self._told: WeakKeyDictionary[Conversation, int] = WeakKeyDictionary()
 
     async def run(self) -> None:
         """Until enough is written; raises ``OSError`` when stdout takes no more."""
@@ -89,63 +104,78 @@ class _Follower:
 
     async def _write_new(self, conversation: Conversation) -> None:
         """All that stands in the history now: an event may tell less than that, or tell it late."""
-        until = _count(conversation)
-        while self._done.get(conversation, 0) < until and self._left != 0:
-            batch = self._next_batch(conversation)
-            lines = b"".join(self._line(message) for message in batch)
+        left = len(conversation.history)
+        while left > 0 and conversation.history and self._left != 0:
+            self._tell_lost(conversation)
+            batch = self._take(conversation)
+            lines = b"".join([self._line(conversation, message) for message in batch])
             # In a thread, for only that can wait for every kind of file.
-            await trio.to_thread.run_sync(_write, self._output, lines, abandon_on_cancel=True)
-            self._done[conversation] += len(batch)
+            await trio.to_thread.run_sync(write, self._output, lines, abandon_on_cancel=True)
+            left -= len(batch)
             if self._left is not None:
                 self._left -= len(batch)
             if batch[-1].id:
                 self._node.handed_over(conversation, batch[-1])
 
-    def _next_batch(self, conversation: Conversation) -> list[Message]:
-        """The next messages to write, at least one."""
+    def _take(self, conversation: Conversation) -> list[Message]:
+        """The next messages to write, at least one, out of the history."""
         history = conversation.history
-        done = self._done.get(conversation, 0)
-        if done < history.dropped:  # never of a native peer: it waits for us
-            tell(
-                n_(
-                    "{n} message from {name} was lost: standard output was too slow.",
-                    "{n} messages from {name} were lost: standard output was too slow.",
-                    history.dropped - done,
-                    name=conversation.label,
-                )
-            )
-            done = history.dropped
-        self._done[conversation] = done
         batch, size = [], 0
-        for message in history.latest(_count(conversation) - done)[: self._left]:
+        for message in islice(history, self._left):
             batch.append(message)
             size += message.size
             if size >= self._node.limits.batch_bytes:
                 break
+        rest = history.latest(len(history) - len(batch))
+        history.clear()
+        for message in rest:
+            history.append(message)
         return batch
 
-    def _line(self, message: Message) -> bytes:
+    def _tell_lost(self, conversation: Conversation) -> None:
+        """Of a classic peer alone: a native one waits for us."""
+        dropped = conversation.history.dropped
+        lost = dropped - self._told.get(conversation, 0)
+        self._told[conversation] = dropped
+        if lost:
+            tell(
+                n_(
+                    "{n} message from {name} was lost: standard output was too slow.",
+                    "{n} messages from {name} were lost: standard output was too slow.",
+                    lost,
+                    name=conversation.label,
+                )
+            )
+
+    def _text_line(self, _conversation: Conversation, message: Message) -> bytes:
         text = message.text
         if self._to_terminal:
             text = "\n".join(sanitize.block(text))
         return text.encode() + b"\n"
 
+    def _json_line(self, conversation: Conversation, message: Message) -> bytes:
+        identity = conversation.identity
+        fields = {
+            "from": conversation.label,
+            "at": _clock(message.at),
+            "text": message.text,
+            "verified": message.verified,
+            "link": (LinkKind.CLASSIC if identity is None else LinkKind.NATIVE).value,
+            "fingerprint": None if identity is None else _in_base32(identity.fingerprint),
+            "damaged": message.damaged,
+        }
+        return as_json(fields, to_terminal=self._to_terminal)
+
     def _close_if_over(self, conversation: Conversation) -> None:
-        """Whoever is gone, and written down, leaves no text in memory."""
-        done = self._done.get(conversation, 0) == _count(conversation)
-        if done and not (conversation.online or conversation.dialing):
+        """Whoever is gone, and written down, is forgotten."""
+        if not (conversation.history or conversation.online or conversation.dialing):
             self._node.close(conversation)
 
 
-def _count(conversation: Conversation) -> int:
-    """How many messages its history ever had."""
-    return conversation.history.dropped + len(conversation.history)
+def _in_base32(fingerprint: bytes) -> str:
+    return base64.b32encode(fingerprint).decode().lower()
 
 
-def _write(output: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        try:
-            left = left[os.write(output, left) :]
-        except BlockingIOError:  # somebody who shares it made it so
-            select.select([], [output], [])
+def _clock(at: float) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

@@ -1,9 +1,12 @@
-"""``--once``: one message to one peer, and an exit code that says what became of it."""
+"""``--once``: messages to one peer, and an exit code that says what became of them."""
 
-import time
+import os
+import sys
+from dataclasses import dataclass, field
 
 import trio
 
+from fantom_trio.lines import Lines
 from fantom_trio.nursery import (
     Connection,
     DialError,
@@ -14,7 +17,9 @@ from fantom_trio.nursery import (
     KeyPair,
     Limits,
     LinkKind,
+    Piece,
     Receipt,
+    Source,
     Why,
     deliver,
     dial,
@@ -22,23 +27,134 @@ from fantom_trio.nursery import (
 )
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.explain import explain_dial, explain_ending
-from fantom_trio.repl.languages import _
-from fantom_trio.tell import Exit, tell
+from fantom_trio.repl.languages import _, n_
+from fantom_trio.tell import Exit, as_json, tell, write
 
-__all__ = ["send_once"]
+__all__ = ["Outcome", "send_once"]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a call, filled in as it goes on: what ``--json`` prints.
+
+    ``delivered``: everything was confirmed, and the exit code is 0. ``peer``: the address that was
+    dialed, null when the call named none. ``link``: ``native``, ``classic``, or null while there
+    was none. ``verified``: an invite proved who it is. ``messages``: how many were confirmed, a
+    long one counted once; ``unconfirmed``: how many more were read to be sent. ``exit``: the exit
+    code. ``problem``: the sentence that says what went wrong, or null.
+    """
+
+    peer: Endpoint | None = None
+    kind: LinkKind | None = None
+    verified: bool = False
+    receipt: Receipt = field(default_factory=Receipt)
+    problem: str | None = None
+
+    @property
+    def unconfirmed(self) -> int:
+        """Of how many messages that were taken the peer said nothing."""
+        return self.receipt.taken - self.receipt.delivered
+
+    def fail(self, problem: str) -> None:
+        """Tell what went wrong, now and in the JSON."""
+        self.problem = sanitize.line(problem)
+        tell(problem)
+
+    def interrupted(self, *, lines: bool) -> None:
+        """A signal ended it; of lines it is told how many came how far."""
+        self.problem = _("A signal ended it.")
+        if lines and self.peer is not None:
+            self.fail(
+                _("A signal ended it. Lines delivered to {where}: {delivered}, not confirmed:"
+                  " {unconfirmed}.", where=self.peer, delivered=self.receipt.delivered,
+                  unconfirmed=self.unconfirmed)
+            )  # fmt: skip
+
+    def print(self, code: int) -> None:
+        """One JSON object on stdout, as far as there is one."""
+        if sys.stdout is None:
+            return
+        output = sys.stdout.fileno()
+        fields = {
+            "delivered": code == Exit.DONE,
+            "peer": None if self.peer is None else str(self.peer),
+            "link": None if self.kind is None else self.kind.value,
+            "verified": self.verified,
+            "messages": self.receipt.delivered,
+            "unconfirmed": self.unconfirmed,
+            "exit": int(code),
+            "problem": self.problem,
+        }
+        try:
+            write(output, as_json(fields, to_terminal=os.isatty(output)))
+        except BrokenPipeError:  # whoever read us has enough
+            pass
+        except OSError as error:
+            tell(
+                _("Standard output takes no more: {detail}.", detail=os.strerror(error.errno or 0))
+            )
 
 
 async def send_once(
-    peer: Endpoint | Invite, text: str, *, own: Endpoint | None, own_port: int, timeout: float
+    peer: Endpoint | Invite,
+    messages: str | Lines,
+    outcome: Outcome,
+    *,
+    own: Endpoint | None,
+    own_port: int,
+    timeout: float,
 ) -> Exit:
-    """Dial ``peer`` from any port, say ``text``, and wait for its receipt.
+    """Dial ``peer`` from any port, say one text or each line as it comes, and wait for the receipt.
 
-    ``timeout`` seconds are for connecting, and as many again for the receipt. Our identity lives
-    no longer than this. Cancelled, some, all or none of the text went out; the keys are wiped.
+    ``timeout`` seconds are for connecting, and as many for the receipt; of lines, for the next
+    receipt while one is due. Our identity lives no longer than this. Cancelled, some, all or none
+    of it went out, ``outcome`` says how much was confirmed, and the keys are wiped.
     """
-    invite, endpoint = (peer, peer.endpoint) if isinstance(peer, Invite) else (None, peer)
+    endpoint = peer.endpoint if isinstance(peer, Invite) else peer
     limits = Limits(connect_seconds=timeout, handshake_seconds=timeout)
     identity = KeyPair.generate()
+    source = messages.read if isinstance(messages, Lines) else _source(messages)
+    try:
+        connection = await _connect(peer, identity, limits, own, own_port, timeout)
+        outcome.kind = connection.link.kind
+        outcome.verified = isinstance(peer, Invite)  # who is not the invited is not let in here
+        await deliver(connection, source, outcome.receipt, seconds=timeout, limits=limits)
+    except DialError as error:
+        outcome.fail(explain_dial(error, endpoint))
+        return Exit.HANDSHAKE if error.problem.answered else Exit.UNREACHED
+    finally:
+        identity.wipe()
+    where = sanitize.line(str(endpoint))
+    lines = isinstance(messages, Lines)
+    if outcome.receipt.ending is not None:
+        outcome.fail((_lines_lost if lines else _undelivered)(outcome, where, timeout))
+        return Exit.UNACKNOWLEDGED
+    if isinstance(messages, Lines) and messages.problem:
+        outcome.fail(_unreadable(messages.problem, outcome.receipt.delivered, where))
+        return Exit.USAGE
+    tell(_lines_delivered(outcome, where) if lines else _delivered(outcome, where))
+    return Exit.DONE
+
+
+def _source(text: str) -> Source:
+    pieces = [Piece(text)]
+
+    async def source() -> list[Piece]:
+        return [pieces.pop()] if pieces else []
+
+    return source
+
+
+async def _connect(
+    peer: Endpoint | Invite,
+    identity: KeyPair,
+    limits: Limits,
+    own: Endpoint | None,
+    own_port: int,
+    timeout: float,
+) -> Connection:
+    """Raises ``DialError``."""
+    invite, endpoint = (peer, peer.endpoint) if isinstance(peer, Invite) else (None, peer)
     deadline = trio.current_time() + timeout
 
     async def connect(token: bytes | None) -> Connection:
@@ -53,41 +169,31 @@ async def send_once(
         )
 
     try:
-        try:
-            connection = await connect(invite.token if invite is not None else None)
-        except DialError as error:
-            if invite is None or error.problem is not DialProblem.TURNED_AWAY:
-                raise
-            # Its token let an earlier run in, whose identity is gone. It still proves who is
-            # there, and whoever lets in more than the invited takes us without it.
-            connection = await connect(None)
-        now = int(time.time() * 1000)
-        receipt = await deliver(connection, text, now, seconds=timeout, limits=limits)
+        return await connect(invite.token if invite is not None else None)
     except DialError as error:
-        tell(explain_dial(error, endpoint))
-        return Exit.HANDSHAKE if error.problem.answered else Exit.UNREACHED
-    finally:
-        identity.wipe()
-    where = sanitize.line(str(endpoint))
-    if not receipt.delivered:
-        tell(_undelivered(receipt, where, timeout))
-        return Exit.UNACKNOWLEDGED
-    tell(_delivered(connection, invite, where))
-    return Exit.DONE
+        if invite is None or error.problem is not DialProblem.TURNED_AWAY:
+            raise
+        # Its token let an earlier run in, whose identity is gone. It still proves who is
+        # there, and whoever lets in more than the invited takes us without it.
+        return await connect(None)
 
 
-def _delivered(connection: Connection, invite: Invite | None, where: str) -> str:
-    if connection.link.kind is LinkKind.CLASSIC:
+# What is told.
+
+
+def _delivered(outcome: Outcome, where: str) -> str:
+    if outcome.kind is LinkKind.CLASSIC:
         return _(
             "Delivered to {where}: a classic peer, which cannot be verified, read it and closed.",
             where=where,
         )
-    if invite is None:
+    if not outcome.verified:
         return _("Delivered to {where}: a native peer, not verified.", where=where)
     return _("Delivered to {where}: a native peer, verified by its invite.", where=where)
 
 
-def _undelivered(receipt: Receipt, where: str, timeout: float) -> str:
+def _undelivered(outcome: Outcome, where: str, timeout: float) -> str:
+    receipt = outcome.receipt
     assert receipt.ending is not None
     why = receipt.ending.why
     if not receipt.sent and why in (Why.SLOW, Why.LOST):
@@ -110,3 +216,43 @@ def _undelivered(receipt: Receipt, where: str, timeout: float) -> str:
     return _(
         "Sent to {where}, but it did not confirm: {why}.",
         where=where, why=explain_ending(receipt.ending))  # fmt: skip
+
+
+def _lines_delivered(outcome: Outcome, where: str) -> str:
+    count = outcome.receipt.delivered
+    if outcome.kind is LinkKind.CLASSIC:
+        return n_(
+            "{n} line delivered to {where}: a classic peer, which cannot be verified, read it"
+            " and closed.",
+            "{n} lines delivered to {where}: a classic peer, which cannot be verified, read them"
+            " and closed.", count, where=where)  # fmt: skip
+    if not outcome.verified:
+        return n_(
+            "{n} line delivered to {where}: a native peer, not verified.",
+            "{n} lines delivered to {where}: a native peer, not verified.",
+            count, where=where)  # fmt: skip
+    return n_(
+        "{n} line delivered to {where}: a native peer, verified by its invite.",
+        "{n} lines delivered to {where}: a native peer, verified by its invite.",
+        count, where=where)  # fmt: skip
+
+
+def _lines_lost(outcome: Outcome, where: str, timeout: float) -> str:
+    receipt = outcome.receipt
+    assert receipt.ending is not None
+    counts = {"delivered": receipt.delivered, "unconfirmed": outcome.unconfirmed}
+    if receipt.ending.why is Why.SLOW:
+        return _(
+            "{where} confirmed nothing for {n:g} seconds: lines delivered: {delivered}, not"
+            " confirmed: {unconfirmed}. Try a longer --timeout.",
+            where=where, n=timeout, **counts)  # fmt: skip
+    return _(
+        "No more lines get to {where}: {why}. Delivered: {delivered}, not confirmed:"
+        " {unconfirmed}.", where=where, why=explain_ending(receipt.ending), **counts)  # fmt: skip
+
+
+def _unreadable(problem: str, delivered: int, where: str) -> str:
+    return n_(
+        "{problem} {n} line before it was delivered to {where}.",
+        "{problem} {n} lines before it were delivered to {where}.",
+        delivered, problem=problem, where=where)  # fmt: skip

@@ -1,13 +1,22 @@
-"""What the pipe modes share: exit codes, and sentences on stderr."""
+"""What the pipe modes share: exit codes, sentences on stderr, and payload on stdout."""
 
 import contextlib
 import enum
+import json
 import os
+import select
 import sys
+from collections.abc import Mapping
 
 from fantom_trio.repl import sanitize
 
-__all__ = ["Exit", "tell"]
+__all__ = ["Exit", "as_json", "tell", "write"]
+
+#: JSON lets these stand, and much that reads line by line takes them for the end of a line.
+_LINE_BREAKS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode_in_ascii = json.JSONEncoder().encode
 
 
 class Exit(enum.IntEnum):
@@ -29,3 +38,26 @@ def tell(text: str) -> None:
         # Straight to the descriptor: what a closed pipe does not take must not fail again at exit.
         with contextlib.suppress(OSError):
             os.write(sys.stderr.fileno(), f"fantom-trio: {sanitize.line(text)}\n".encode())
+
+
+def as_json(fields: Mapping[str, object], *, to_terminal: bool) -> bytes:
+    """``fields`` as one line of JSON, in UTF-8.
+
+    For a terminal it is ASCII where anything in it could do more than be read: the same JSON.
+    """
+    line = _encode(fields)
+    if to_terminal and sanitize.line(line) != line:
+        line = _encode_in_ascii(fields)
+    elif not line.isascii():
+        line = line.translate(_LINE_BREAKS)
+    return line.encode() + b"\n"
+
+
+def write(output: int, data: bytes) -> None:
+    """All of ``data``, however long that takes. Raises ``OSError``."""
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(output, left) :]
+        except BlockingIOError:  # somebody who shares it made it so
+            select.select([], [output], [])

@@ -1,7 +1,12 @@
-"""One text over one link that we dialed, until the peer confirmed all of it."""
+"""Messages over one link that we dialed, as they come, until the peer confirmed all of them."""
 
 import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import trio
 
@@ -12,6 +17,7 @@ from fantom_trio.wire import (
     Ack,
     Bye,
     Delivery,
+    Event,
     LinkKind,
     PeerClosed,
     Ping,
@@ -19,88 +25,250 @@ from fantom_trio.wire import (
     Record,
     RemoteProtocolError,
 )
-from fantom_trio.wire.delivery import WINDOW_BYTES
+from fantom_trio.wire.delivery import WINDOW_BYTES, WINDOW_MESSAGES
 
-__all__ = ["Receipt", "deliver"]
+__all__ = ["Piece", "Receipt", "Source", "deliver"]
+
+#: What a frame of a classic link adds to its text, bytes, about.
+_CLASSIC_FRAME = 100
+
+
+class Piece(NamedTuple):
+    """A message, or a part of one that is too long to be taken in whole."""
+
+    text: str
+    #: The message ends with it.
+    last: bool = True
+
+
+#: Gives what is there, at least one piece; nothing at the end. It raises nothing.
+Source: TypeAlias = Callable[[], Awaitable[list[Piece]]]
 
 
 @dataclass(slots=True)
 class Receipt:
-    """How far the text came; ``ending`` says why it came no further."""
+    """How many messages came how far; ``ending`` says why not all of them came to the end."""
 
-    #: All of it went out.
-    sent: bool = False
-    #: The peer confirmed all of it: a native one handed it over, a classic one read to our end.
-    delivered: bool = False
+    #: The source gave them.
+    taken: int = 0
+    #: All of each went out.
+    sent: int = 0
+    #: The peer confirmed them: a native one handed them over, a classic one read to our end.
+    delivered: int = 0
     ending: Ending | None = None
 
 
 async def deliver(
-    connection: Connection, text: str, at: int, *, seconds: float, limits: Limits
-) -> Receipt:
-    """Say ``text``, wait ``seconds`` for the receipt, and close the connection in any case.
+    connection: Connection,
+    source: Source,
+    receipt: Receipt,
+    *,
+    seconds: float,
+    limits: Limits,
+    now: Callable[[], float] = time.time,
+) -> None:
+    """Say all that ``source`` gives, and close the connection in any case.
 
-    ``at`` is milliseconds since the epoch. Cancelled, some, all or none of it arrived.
+    The source is asked for no more than the peer lets us send. While something is unconfirmed the
+    peer has ``seconds`` to confirm the next of it. ``now`` is seconds since the epoch. What came
+    how far is counted in ``receipt`` as it happens, so that it holds after a cancellation too.
     """
-    receipt = Receipt()
-
-    async def errand() -> None:
-        with trio.fail_after(seconds):
-            if connection.link.kind is LinkKind.NATIVE:
-                await _say(connection, text, at, receipt)
-            else:
-                await _say_classic(connection, text, receipt)
-        if receipt.delivered and connection.link.kind is LinkKind.NATIVE:
-            await _part(connection, limits)
-
-    ending = await connection.run(errand)
-    if not receipt.delivered:
+    kind = _Native if connection.link.kind is LinkKind.NATIVE else _Classic
+    errand = kind(connection, source, receipt, seconds, limits, now)
+    ending = await connection.run(errand.run)
+    if not errand.done:
         receipt.ending = ending
-    return receipt
 
 
-async def _say(connection: Connection, text: str, at: int, receipt: Receipt) -> None:
-    delivery: Delivery[None] = Delivery()
-    delivery.queue(text, at, None)
-    cursor, _ = delivery.start(connection.hello, maybe_stale=False)
-    pongs: list[Record] = []
-    while delivery.pending:
-        # As much as may be unacknowledged: a native peer reads, whatever it has to say.
-        says = [say for say, _ in delivery.next_says(cursor, WINDOW_BYTES)]
-        await _send(connection, *pongs, *says)
-        receipt.sent = not delivery.unsent
-        pongs.clear()
-        for event in await connection.receive():
-            match event:
-                case Ack():
-                    delivery.acknowledge(event.shown)
-                case Ping():
-                    pongs.append(Pong())
-                case Bye() if delivery.pending:
-                    connection.ending = Ending(Why.LEFT)
-                    await _send(connection, Bye("quit"))
-                    return
-                case PeerClosed() if delivery.pending:
-                    raise ConnectionLost
-    receipt.delivered = True
+class _Errand:
+    """One way to carry what a source gives."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        source: Source,
+        receipt: Receipt,
+        seconds: float,
+        limits: Limits,
+        now: Callable[[], float],
+    ) -> None:
+        self._connection = connection
+        self._source = source
+        self._receipt = receipt
+        self._seconds = seconds
+        self._limits = limits
+        self._now = now
+        #: The source has no more.
+        self._over = False
+
+
+class _Native(_Errand):
+    """Three tasks: one takes from the source, one reads the link, and one writes it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        source: Source,
+        receipt: Receipt,
+        seconds: float,
+        limits: Limits,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__(connection, source, receipt, seconds, limits, now)
+        #: The last piece of each message stands with True, so that messages can be counted.
+        self._delivery: Delivery[bool | None] = Delivery()
+        self._cursor, _ = self._delivery.start(connection.hello, maybe_stale=False)
+        #: Pending values, not queues: whoever reads never waits for the writer.
+        self._answers: set[type[Ping | Pong]] = set()
+        self._peer_left = False
+        self._work = trio.Event()
+        self._room = trio.Event()
+        self._patience = trio.CancelScope()
+
+    @property
+    def done(self) -> bool:
+        """The peer confirmed all that there was."""
+        return self._over and not self._delivery.pending
+
+    async def run(self) -> None:
+        with trio.fail_at(math.inf) as self._patience:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._take)
+                nursery.start_soon(self._read)
+                with self._connection.ends():
+                    await self._write()
+                nursery.cancel_scope.cancel()
+        if self.done:
+            await _part(self._connection, self._limits)
+
+    async def _take(self) -> None:
+        while pieces := await self._source():
+            at = int(self._now() * 1000)
+            for piece in pieces:
+                while self._is_full():
+                    self._work.set()
+                    self._room = trio.Event()
+                    await self._room.wait()
+                self._queue(piece, at)
+            self._work.set()
+        self._over = True
+        self._work.set()
+
+    def _is_full(self) -> bool:
+        delivery = self._delivery
+        return delivery.pending >= WINDOW_MESSAGES or delivery.pending_bytes >= WINDOW_BYTES
+
+    def _queue(self, piece: Piece, at: int) -> None:
+        idle = not self._delivery.pending
+        self._delivery.queue(piece.text, at, True if piece.last else None)
+        self._receipt.taken += piece.last
+        if idle:
+            self._renew_patience()
+
+    def _renew_patience(self) -> None:
+        waits = self._delivery.pending
+        self._patience.deadline = trio.current_time() + self._seconds if waits else math.inf
+
+    async def _read(self) -> None:
+        with self._connection.ends():
+            while not self.done and not self._peer_left:
+                for event in await self._receive():
+                    self._hear(event)
+
+    async def _receive(self) -> list[Event]:
+        """The next events; raises ``ConnectionLost`` after a long silence."""
+        for _ in range(self._limits.silences):
+            with trio.move_on_after(self._limits.ping_seconds):
+                return await self._connection.receive()
+            self._answers.add(Ping)
+            self._work.set()
+        self._connection.end(Ending(Why.SILENT))
+        raise ConnectionLost
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case Ack():
+                before = self._delivery.pending
+                self._receipt.delivered += len(self._delivery.acknowledge(event.shown))
+                if self._delivery.pending < before:
+                    self._renew_patience()
+                self._room.set()
+            case Ping():
+                self._answers.add(Pong)
+            case Bye() if not self.done:
+                self._peer_left = True
+                self._connection.ending = Ending(Why.LEFT)
+            case PeerClosed() if not self.done:
+                raise ConnectionLost
+        self._work.set()
+
+    async def _write(self) -> None:
+        """Until all is done or the peer left: nobody else may end it in the middle of a write."""
+        link = self._connection.link
+        while not self.done and not self._peer_left:
+            if not link.can_send:  # the peer broke the protocol: the next read says how
+                await trio.sleep_forever()
+            says = self._delivery.next_says(self._cursor, self._limits.batch_bytes)
+            records: list[Record] = [answer() for answer in self._answers]
+            self._answers.clear()
+            records += [say for say, _ in says]
+            if not records:
+                await self._work.wait()
+                self._work = trio.Event()
+                continue
+            await _send(self._connection, *records)
+            self._receipt.sent += sum(last is not None for _, last in says)
+        if self._peer_left:
+            await _send(self._connection, Bye("quit"))
+
+
+class _Classic(_Errand):
+    """One task writes, one waits for the close: there is no other sign from a classic peer."""
+
+    #: It read to our end and closed.
+    done = False
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            closed = trio.Event()
+            nursery.start_soon(self._watch, closed)
+            with self._connection.ends():
+                await self._write()
+                self._over = True
+                await self._connection.send_eof()
+                with trio.fail_after(self._seconds):
+                    await closed.wait()
+                self._receipt.delivered = self._receipt.sent
+                self.done = True
+
+    async def _watch(self, closed: trio.Event) -> None:
+        with self._connection.ends():
+            while not isinstance((await self._connection.receive())[-1], PeerClosed):
+                pass
+            if not self._over:
+                self._connection.end(Ending(Why.CLOSED))
+            closed.set()
+
+    async def _write(self) -> None:
+        while pieces := deque(await self._source()):
+            while pieces:
+                messages = size = 0
+                while pieces and size < self._limits.batch_bytes:
+                    piece = pieces.popleft()
+                    self._connection.link.say(piece.text)
+                    messages += piece.last
+                    size += len(piece.text) + _CLASSIC_FRAME
+                self._receipt.taken += messages
+                with trio.fail_after(self._seconds):
+                    await self._connection.send()
+                self._receipt.sent += messages
 
 
 async def _send(connection: Connection, *records: Record) -> None:
-    if connection.link.can_send:  # else the peer broke the protocol: the next read says how
+    if connection.link.can_send:
         for record in records:
             connection.link.send(record)
         await connection.send()
-
-
-async def _say_classic(connection: Connection, text: str, receipt: Receipt) -> None:
-    """A classic peer has no better receipt than this: it read to our end and closed."""
-    connection.link.say(text)
-    await connection.send()
-    receipt.sent = True
-    await connection.send_eof()
-    while not isinstance((await connection.receive())[-1], PeerClosed):
-        pass
-    receipt.delivered = True
 
 
 async def _part(connection: Connection, limits: Limits) -> None:

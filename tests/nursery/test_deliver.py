@@ -1,32 +1,48 @@
-"""One text until its receipt, against peers that do all that a peer can do meanwhile."""
+"""Messages until their receipt, against peers that do all that a peer can do meanwhile."""
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from fantom_trio.nursery import (
     Ending,
     Greeter,
     KeyPair,
     Limits,
+    Piece,
     Receipt,
+    Source,
     Violation,
     Why,
     deliver,
     dial,
 )
 from fantom_trio.nursery.connection import Connection
-from fantom_trio.wire import Ack, Bye, Endpoint, Event, Link, PeerClosed, Ping, Pong, Role, Say
-from fantom_trio.wire.delivery import WINDOW_BYTES
+from fantom_trio.wire import (
+    Ack,
+    Bye,
+    Endpoint,
+    Event,
+    Link,
+    PeerClosed,
+    Ping,
+    Pong,
+    Role,
+    Said,
+    Say,
+)
+from fantom_trio.wire.delivery import WINDOW_BYTES, WINDOW_MESSAGES
 from tests.nursery.ends import slots_in_use
 from tests.nursery.memory_network import MemoryNetwork, MemoryStream
 
 HERE, THERE = "2001:db8::a", "2001:db8::b"
 LIMITS = Limits()
 SECONDS = 10
+DELIVERED = Receipt(taken=1, sent=1, delivered=1)
 #: Three messages on the wire.
 LONG = "".join(f"{n} ы👋\n" for n in range(11_000))
 Script = Callable[["Peer"], Awaitable[None]]
@@ -49,21 +65,36 @@ class Peer:
         while sum(isinstance(event, kind) for event in self.heard) < count:
             self.heard += await self.connection.receive()
 
-    async def say(self, *records: Ack | Bye | Ping, garbage: bytes = b"") -> None:
+    async def say(self, *records: Ack | Bye | Ping | Pong, garbage: bytes = b"") -> None:
         """All in one write."""
         for record in records:
             self.connection.link.send(record)
         await self.stream.send_all(self.connection.link.data_to_send() + garbage)
 
 
+def each(*texts: str) -> Source:
+    """All at once, and then no more."""
+    reads = [[], [Piece(text) for text in texts]]
+
+    async def source() -> list[Piece]:
+        return reads.pop()
+
+    return source
+
+
 async def receipt_of(
-    text: str, script: Script, *, classic: bool = False, cancelled_after: float = 1e9
-) -> Receipt | None:
-    """What became of ``text`` when the peer did ``script`` and closed; None: it was cancelled."""
+    messages: str | Source,
+    script: Script,
+    *,
+    classic: bool = False,
+    cancelled_after: float = math.inf,
+) -> Receipt:
+    """What became of a text, or of what a source gave, when the peer did ``script`` and closed."""
+    source = each(messages) if isinstance(messages, str) else messages
     before = slots_in_use()
     network = MemoryNetwork(random.Random(1), (0.01, 0.01))
     ours, theirs = KeyPair.generate(), KeyPair.generate()
-    receipt = None
+    receipt = Receipt()
     async with (
         network.host(THERE).listen(Endpoint(THERE, 0)) as listener,
         trio.open_nursery() as nursery,
@@ -85,7 +116,7 @@ async def receipt_of(
             network=network.host(HERE),
         )  # fmt: skip
         with trio.move_on_after(cancelled_after):
-            receipt = await deliver(connection, text, 1, seconds=SECONDS, limits=LIMITS)
+            await deliver(connection, source, receipt, seconds=SECONDS, limits=LIMITS)
         nursery.cancel_scope.cancel()
     ours.wipe()
     theirs.wipe()
@@ -103,7 +134,7 @@ async def test_it_is_delivered_when_the_peer_acknowledged_it_and_both_say_goodby
         await peer.say(Bye("quit"))
         assert peer.texts == ["hi"]
 
-    assert await receipt_of("hi", script) == Receipt(sent=True, delivered=True)
+    assert await receipt_of("hi", script) == DELIVERED
     assert trio.current_time() < 1
 
 
@@ -117,7 +148,7 @@ async def test_a_text_of_several_messages_is_delivered_with_the_last_of_them(
             await peer.say(Ack(shown))
         await peer.hear(Bye)
 
-    assert await receipt_of(LONG, script) == Receipt(sent=True, delivered=True)
+    assert await receipt_of(LONG, script) == DELIVERED
 
 
 async def test_no_more_goes_out_than_may_be_unacknowledged(autojump_clock: MockClock) -> None:
@@ -134,7 +165,7 @@ async def test_no_more_goes_out_than_may_be_unacknowledged(autojump_clock: MockC
         await peer.hear(Bye)
         assert "".join(peer.texts) == text
 
-    assert await receipt_of(text, script) == Receipt(sent=True, delivered=True)
+    assert await receipt_of(text, script) == DELIVERED
 
 
 async def test_a_peer_that_acknowledged_and_then_froze_was_delivered_to(
@@ -146,7 +177,7 @@ async def test_a_peer_that_acknowledged_and_then_froze_was_delivered_to(
         await peer.say(Ack(1))
         await trio.sleep_forever()
 
-    assert await receipt_of("hi", script) == Receipt(sent=True, delivered=True)
+    assert await receipt_of("hi", script) == DELIVERED
 
 
 async def test_a_ping_is_answered_while_it_waits(autojump_clock: MockClock) -> None:
@@ -159,7 +190,7 @@ async def test_a_ping_is_answered_while_it_waits(autojump_clock: MockClock) -> N
         await peer.say(Ack(1))
         await peer.hear(Bye)
 
-    assert await receipt_of("hi", script) == Receipt(sent=True, delivered=True)
+    assert await receipt_of("hi", script) == DELIVERED
 
 
 async def nothing(peer: Peer) -> None:
@@ -222,7 +253,7 @@ GARBAGE = Ending(Why.VIOLATION, Violation.FRAME_LENGTH)
 async def test_without_an_acknowledgement_it_is_not_delivered_and_it_says_why(
     script: Script, ending: Ending, autojump_clock: MockClock
 ) -> None:
-    assert await receipt_of("hi", script) == Receipt(sent=True, ending=ending)
+    assert await receipt_of("hi", script) == Receipt(1, 1, 0, ending=ending)
 
 
 @pytest.mark.parametrize("last", [None, "leave", "garbage"])
@@ -238,7 +269,7 @@ async def test_an_acknowledgement_of_a_part_is_none(
         await trio.sleep_forever()
 
     ending = {None: Ending(Why.SLOW), "leave": Ending(Why.LEFT), "garbage": GARBAGE}[last]
-    assert await receipt_of(LONG, script) == Receipt(sent=True, ending=ending)
+    assert await receipt_of(LONG, script) == Receipt(1, 1, 0, ending=ending)
 
 
 @pytest.mark.parametrize("script", [nothing, close_unheard], ids=lambda each: each.__name__)
@@ -246,8 +277,7 @@ async def test_what_did_not_all_go_out_is_not_called_sent(
     script: Script, autojump_clock: MockClock
 ) -> None:
     receipt = await receipt_of("x" * 1_000_000, script)
-    assert receipt is not None
-    assert (receipt.sent, receipt.delivered) == (False, False)
+    assert (receipt.sent, receipt.delivered) == (0, 0)
     assert receipt.ending in (Ending(Why.SLOW), Ending(Why.LOST))
 
 
@@ -259,7 +289,7 @@ async def test_a_text_over_the_window_is_not_sent_before_its_last_piece(
         await peer.say(Bye("quit"))
 
     receipt = await receipt_of("x" * (2 * WINDOW_BYTES), script)
-    assert receipt == Receipt(sent=False, ending=Ending(Why.LEFT))
+    assert receipt == Receipt(1, 0, 0, ending=Ending(Why.LEFT))
 
 
 async def test_an_acknowledgement_right_before_a_goodbye_counts(autojump_clock: MockClock) -> None:
@@ -268,18 +298,232 @@ async def test_an_acknowledgement_right_before_a_goodbye_counts(autojump_clock: 
         await peer.say(Ack(1), Bye("quit"))
         await peer.hear(Bye)
 
-    assert await receipt_of("hi", script) == Receipt(sent=True, delivered=True)
+    assert await receipt_of("hi", script) == DELIVERED
 
 
 async def test_a_classic_peer_confirms_by_closing_after_our_end(autojump_clock: MockClock) -> None:
     async def script(peer: Peer) -> None:
         await peer.hear(PeerClosed)
 
-    assert await receipt_of("hi", script, classic=True) == Receipt(sent=True, delivered=True)
+    assert await receipt_of("hi", script, classic=True) == DELIVERED
     receipt = await receipt_of("hi", nothing, classic=True)
-    assert receipt == Receipt(sent=True, ending=Ending(Why.SLOW))
+    assert receipt == Receipt(1, 1, 0, ending=Ending(Why.SLOW))
 
 
 async def test_cancelled_it_leaves_no_key(autojump_clock: MockClock) -> None:
-    assert await receipt_of("hi", nothing, cancelled_after=1) is None
-    assert await receipt_of("x" * 1_000_000, nothing, cancelled_after=1) is None
+    assert await receipt_of("hi", nothing, cancelled_after=1) == Receipt(1, 1, 0)
+    assert await receipt_of("x" * 1_000_000, nothing, cancelled_after=1) == Receipt(1, 0, 0)
+
+
+# As they come.
+
+
+class Feed:
+    """A source that gives what ``say`` was told, as it comes; ``reads`` counts how often."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self._send, self._receive = trio.open_memory_channel[list[Piece]](math.inf)
+
+    def say(self, *pieces: Piece) -> None:
+        self._send.send_nowait(list(pieces))
+
+    def end(self) -> None:
+        self._send.close()
+
+    async def read(self) -> list[Piece]:
+        self.reads += 1
+        try:
+            return await self._receive.receive()
+        except trio.EndOfChannel:
+            return []
+
+
+async def test_each_goes_out_as_it_comes_and_is_counted_as_it_is_acknowledged(
+    autojump_clock: MockClock,
+) -> None:
+    feed = Feed()
+
+    async def script(peer: Peer) -> None:
+        for number in range(1, 4):
+            feed.say(Piece(str(number)))
+            await peer.hear(Say, number)
+            await peer.say(Ack(number))
+        feed.end()
+        await peer.hear(Bye)
+        assert peer.texts == ["1", "2", "3"]
+
+    assert await receipt_of(feed.read, script) == Receipt(3, 3, 3)
+    assert trio.current_time() < 1
+
+
+async def test_a_source_that_has_nothing_is_delivered_at_once(autojump_clock: MockClock) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.hear(Bye)
+        assert not peer.texts
+
+    assert await receipt_of(each(), script) == Receipt(0, 0, 0)
+
+
+async def test_a_message_in_pieces_counts_when_its_last_piece_is_acknowledged(
+    autojump_clock: MockClock,
+) -> None:
+    feed = Feed()
+    feed.say(Piece("a", last=False), Piece("b", last=False), Piece("c"), Piece("d"))
+
+    async def script(peer: Peer) -> None:
+        await peer.hear(Say, 4)
+        await peer.say(Ack(2))
+        await trio.sleep_forever()
+
+    slow = Ending(Why.SLOW)
+    assert await receipt_of(feed.read, script) == Receipt(2, 2, 0, slow)
+
+
+async def test_the_source_is_asked_for_no_more_than_may_be_unacknowledged(
+    autojump_clock: MockClock,
+) -> None:
+    feed = Feed()
+    for number in range(2 * WINDOW_MESSAGES):
+        feed.say(Piece(str(number)))
+
+    async def script(peer: Peer) -> None:
+        await peer.hear(Say, WINDOW_MESSAGES)
+        await wait_all_tasks_blocked()
+        assert feed.reads == WINDOW_MESSAGES + 1
+        await peer.say(Ack(10))
+        await peer.hear(Say, WINDOW_MESSAGES + 10)
+        await wait_all_tasks_blocked()
+        assert feed.reads == WINDOW_MESSAGES + 11
+        assert peer.texts == [str(number) for number in range(WINDOW_MESSAGES + 10)]
+        await trio.sleep_forever()
+
+    receipt = await receipt_of(feed.read, script)
+    assert (receipt.taken, receipt.delivered) == (WINDOW_MESSAGES + 10, 10)
+
+
+async def test_while_nothing_comes_the_link_is_kept_alive(autojump_clock: MockClock) -> None:
+    feed = Feed()
+
+    async def script(peer: Peer) -> None:
+        for number in range(1, 100):
+            await peer.hear(Ping, number)
+            await peer.say(Pong())
+        feed.say(Piece("late"))
+        await peer.hear(Say)
+        await peer.say(Ack(1))
+        feed.end()
+        await peer.hear(Bye)
+
+    assert await receipt_of(feed.read, script) == DELIVERED
+    assert trio.current_time() > 99 * LIMITS.ping_seconds
+
+
+async def test_a_peer_that_is_silent_while_nothing_comes_is_given_up(
+    autojump_clock: MockClock,
+) -> None:
+    receipt = await receipt_of(Feed().read, nothing)
+    assert receipt == Receipt(ending=Ending(Why.SILENT))
+    assert trio.current_time() == pytest.approx(LIMITS.silences * LIMITS.ping_seconds, abs=1)
+
+
+async def leave(peer: Peer) -> None:
+    await peer.say(Bye("quit"))
+    await peer.hear(Bye)
+
+
+async def close(peer: Peer) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("script", "classic", "why"),
+    [(leave, False, Why.LEFT), (close, False, Why.LOST), (close, True, Why.CLOSED)],
+    ids=["goodbye", "close", "classic close"],
+)
+async def test_a_peer_that_goes_while_nothing_comes_is_noticed_at_once(
+    script: Script, classic: bool, why: Why, autojump_clock: MockClock
+) -> None:
+    receipt = await receipt_of(Feed().read, script, classic=classic)
+    assert receipt == Receipt(ending=Ending(why))
+    assert trio.current_time() < 1
+
+
+async def test_a_peer_may_take_its_time_for_each_but_not_for_none(
+    autojump_clock: MockClock,
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.hear(Say, 5)
+        for shown in range(1, 5):
+            await trio.sleep(SECONDS - 1)
+            await peer.say(Ack(shown))
+        await trio.sleep_forever()
+
+    receipt = await receipt_of(each(*"abcde"), script)
+    assert receipt == Receipt(5, 5, 4, Ending(Why.SLOW))
+    assert trio.current_time() == pytest.approx(4 * (SECONDS - 1) + SECONDS, abs=1)
+
+
+async def test_a_pause_between_two_is_no_delay_of_the_peer(autojump_clock: MockClock) -> None:
+    feed = Feed()
+
+    async def script(peer: Peer) -> None:
+        for number in (1, 2):
+            await trio.sleep(SECONDS + 1)
+            feed.say(Piece("x"))
+            await peer.hear(Say, number)
+            await trio.sleep(SECONDS - 1)
+            await peer.say(Ack(number))
+        feed.end()
+        await peer.hear(Bye)
+
+    assert await receipt_of(feed.read, script) == Receipt(2, 2, 2)
+
+
+async def test_a_classic_peer_gets_each_as_it_comes(autojump_clock: MockClock) -> None:
+    feed = Feed()
+
+    async def script(peer: Peer) -> None:
+        for number in range(1, 4):
+            feed.say(Piece(str(number)))
+            await peer.hear(Said, number)
+        feed.end()
+        await peer.hear(PeerClosed)
+        said = [event.text for event in peer.heard if isinstance(event, Said)]
+        assert said == ["1", "2", "3"]
+
+    assert await receipt_of(feed.read, script, classic=True) == Receipt(3, 3, 3)
+
+
+async def test_a_classic_peer_that_closes_before_our_end_confirmed_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    feed = Feed()
+
+    async def script(peer: Peer) -> None:
+        feed.say(Piece("a"), Piece("b"))
+        await peer.hear(Said, 2)
+
+    receipt = await receipt_of(feed.read, script, classic=True)
+    assert receipt == Receipt(2, 2, 0, Ending(Why.CLOSED))
+
+
+async def test_a_classic_peer_that_reads_no_more_is_given_up(autojump_clock: MockClock) -> None:
+    async def source() -> list[Piece]:
+        return [Piece("x" * 60_000)]
+
+    receipt = await receipt_of(source, nothing, classic=True)
+    assert receipt.ending == Ending(Why.SLOW)
+    assert receipt.delivered == 0 < receipt.sent < receipt.taken
+
+
+async def test_cancelled_it_has_counted_how_far_each_came(autojump_clock: MockClock) -> None:
+    feed = Feed()
+    feed.say(*map(Piece, "abc"))
+
+    async def script(peer: Peer) -> None:
+        await peer.hear(Say, 3)
+        await peer.say(Ack(2))
+        await trio.sleep_forever()
+
+    assert await receipt_of(feed.read, script, cancelled_after=1) == Receipt(3, 3, 2)

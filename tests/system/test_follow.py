@@ -1,13 +1,17 @@
 """``--follow`` as a script uses it: what stands on stdout, and what its senders hear of it."""
 
 import functools
+import json
 import os
 import pty
 import re
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -20,6 +24,7 @@ from fantom_trio.nursery import (
     Connection,
     Endpoint,
     Greeter,
+    Invite,
     KeyPair,
     Limits,
     Node,
@@ -27,9 +32,9 @@ from fantom_trio.nursery import (
     open_node,
 )
 from fantom_trio.tell import Exit
-from fantom_trio.wire import Ack, Bye, Event, Ping, Pong, Say
+from fantom_trio.wire import Ack, Bye, Event, Ping, Pong, Say, fingerprint
 from tests.nursery.ends import LOOPBACK, PATIENCE, Peer
-from tests.system.program import PROGRAM, environment, following, running
+from tests.system.program import PROGRAM, environment, following, free_port, running
 from tests.system.test_once import once, sentence
 
 #: As much as one message holds: a pipe holds one of these, and no two.
@@ -238,6 +243,87 @@ async def test_a_classic_peer_s_messages_are_printed_too() -> None:
         peer.close()
 
 
+async def test_as_json_each_message_is_one_line_that_says_who_and_when() -> None:
+    text = "two\nlines, “ы👋”\r\x1b[31m\x85\u2028\u2029\0\x7f"
+    before = time.time()
+    async with following("--json", "--invited-only") as (program, _):
+        await program.errors.expect("nobody after them: ")
+        invite = (await program.errors.expect("\n")).strip()
+        done = await once("--once", stdin=text.encode(), env={"FANTOM_TRIO_PEER": invite})
+        assert done.returncode == 0
+        line = await program.expect("\n")
+        assert line.splitlines() == [line]
+        found = json.loads(line)
+        assert before - 1 < datetime.fromisoformat(found.pop("at")).timestamp() < time.time() + 1
+        assert re.fullmatch("[a-z2-7]{32}", found.pop("fingerprint"))
+        assert found == {
+            "from": "[::1]", "text": text, "verified": True, "link": "native", "damaged": False,
+        }  # fmt: skip
+
+
+async def test_as_json_the_fingerprint_is_the_one_in_the_sender_s_invites() -> None:
+    identity = KeyPair.generate()
+    own = Invite(LOOPBACK, fingerprint(identity.public), bytes(10))
+    async with (
+        following("--json", "--count", "1") as (program, there),
+        sender(there, identity) as peer,
+    ):
+        await peer.say(1)
+        found = json.loads(await program.expect("\n"))
+    assert found["verified"] is False
+    assert f"/{found['fingerprint']}." in str(own)
+    identity.wipe()
+
+
+async def test_as_json_a_classic_peer_has_no_fingerprint_and_what_is_no_text_is_marked() -> None:
+    async with following("--json", "--count", "2") as (program, there):
+        peer = await classic_peer(there)
+        await peer.say("hi")
+        frame = peer.frame(b"\xff\xed\xa0\x80.")
+        await peer.stream.send_all(frame)
+        assert await program.end() == 0
+        first, second = map(json.loads, (await program.output.rest()).splitlines())
+        assert (first["from"], first["link"], first["fingerprint"]) == (
+            "[::1]:40000", "classic", None,
+        )  # fmt: skip
+        assert (first["text"], first["damaged"]) == ("hi", False)
+        assert (second["text"], second["damaged"]) == ("\ufffd" * 4 + ".", True)
+        peer.close()
+
+
+async def test_as_json_a_terminal_gets_ascii_where_the_text_could_do_more() -> None:
+    ours, theirs = pty.openpty()
+    async with (
+        trio.lowlevel.FdStream(ours) as screen,
+        following("--json", "--count", "2", stdout=theirs) as (program, there),
+    ):
+        for text in ("привет", "ы\x1b[31m\x9b\u202eab"):
+            assert (await once(str(there), text)).returncode == 0
+        assert await program.end() == 0
+        data = (await screen.receive_some()).decode()
+        first, second = data.splitlines()
+        assert '"text": "привет"' in first
+        assert '"text": "\\u044b\\u001b[31m\\u009b\\u202eab"' in second
+        assert json.loads(second)["text"] == "ы\x1b[31m\x9b\u202eab"
+    os.close(theirs)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+async def test_a_reader_that_wants_one_line_ends_it_quietly(options: list[str]) -> None:
+    port = str(free_port())
+    command = f'"$0" -m fantom_trio --follow --loopback --port {port} {" ".join(options)}'
+    command = f"{{ {command}; echo $? >&2; }} | head -n 1"
+    async with running(
+        command=["sh", "-c", command, sys.executable], stderr=subprocess.PIPE
+    ) as program:
+        await program.errors.expect("Listening on")
+        done = await once(f"[::1]:{port}", options=["--lines"], stdin=b"x\n" * 100_000)
+        assert done.returncode == 5
+        assert await program.end() == 0
+        assert (await program.output.rest()).count("\n") == 1
+        assert await program.errors.rest() == f" [::1]:{port}.\n0\n"
+
+
 @asynccontextmanager
 async def following_here(
     monkeypatch: pytest.MonkeyPatch, stdout: TextIO, limits: Limits, **options: int
@@ -371,3 +457,20 @@ async def test_whoever_left_and_is_written_down_is_forgotten(
                 await peer.say(3)
                 await peer.hear(Bye("quit"))
     assert file.read_text() == 3 * f"{PIECE}\n"
+
+
+async def test_what_is_written_is_not_remembered_while_the_sender_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "out"
+    with file.open("w") as out:
+        async with following_here(monkeypatch, out, Limits(), count=21) as node:
+            assert node.listener is not None
+            async with sender(node.listener, KeyPair.generate()) as peer:
+                for id in range(1, 21):
+                    await peer.say(id)
+                    await peer.hear(Ack(id))
+                    assert not node.conversations[0].history
+                await peer.say(21)
+                await peer.hear(Bye("quit"))
+    assert file.read_text() == 21 * f"{PIECE}\n"

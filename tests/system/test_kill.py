@@ -20,7 +20,7 @@ from typing import Literal
 import pytest
 import trio
 
-from fantom_trio.nursery import Endpoint, Greeter, KeyPair, Limits, deliver, dial
+from fantom_trio.nursery import Endpoint, Greeter, KeyPair, Limits, Piece, Receipt, deliver, dial
 from tests.system.program import PATIENCE, PROGRAM, Program, following, running
 
 FUZZING = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
@@ -41,12 +41,12 @@ HASTY = [
     """
 import sys, time
 from fantom_trio import cli, follow
-open_node, write = follow.open_node, follow._write
+open_node, write = follow.open_node, follow.write
 def late(*arguments):
     time.sleep(1)
     write(*arguments)
 follow.open_node = lambda **options: open_node(**{**options, "acknowledge": True})
-follow._write = late
+follow.write = late
 sys.exit(cli.main(sys.argv[1:]))
 """,
 ]
@@ -216,9 +216,14 @@ async def say(there: Endpoint, text: str) -> None:
     """Say it as a peer that nobody kills."""
     identity = KeyPair.generate()
     connection = await dial(there, Greeter(identity), own=None, own_port=31488, limits=Limits())
-    receipt = await deliver(connection, text, 1, seconds=PATIENCE, limits=Limits())
+    waiting, receipt = [[Piece(text)]], Receipt()
+
+    async def source() -> list[Piece]:
+        return waiting.pop() if waiting else []
+
+    await deliver(connection, source, receipt, seconds=PATIENCE, limits=Limits())
     identity.wipe()
-    assert receipt.delivered
+    assert receipt.delivered == 1
 
 
 def every_step() -> list[tuple[Side, Step]]:

@@ -1,6 +1,7 @@
 """``--once`` as a script uses it: real processes, their exit codes and what they print."""
 
 import functools
+import json
 import os
 import re
 import signal
@@ -11,12 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from fantom_trio.nursery import Endpoint, Invite, Node, open_node
-from fantom_trio.once import send_once
+from fantom_trio.once import Outcome, send_once
 from fantom_trio.tell import Exit
 from tests.nursery.ends import (
     LOOPBACK,
@@ -28,7 +30,7 @@ from tests.nursery.ends import (
     peer_listener,
     slots_in_use,
 )
-from tests.system.program import PROGRAM, environment
+from tests.system.program import PROGRAM, environment, following, running
 from tests.wire.native_ends import NativePeer
 
 
@@ -236,7 +238,7 @@ async def test_the_languages_speak_here_too() -> None:
         pass
     done = await once(str(where), "hi", env={"LC_ALL": "ru_RU.UTF-8"})
     assert done.returncode == 3
-    assert "Никто не" in sentence(done)
+    assert "никто не" in sentence(done)
 
 
 async def test_nothing_is_written_to_files(tmp_path: Path) -> None:
@@ -418,7 +420,7 @@ async def test_an_invite_serves_a_script_many_times_where_others_are_let_in_too(
         (["--once", "::1", "hi", "--invited-only"], "--invited-only is for who listens, and --on"),
         (["--once", "::1", "h\udcff"], "TEXT is not UTF-8 text."),
         (["--once", "::1", "hi", "--follow"], "--once, --follow and --demo do not go together."),
-        (["--follow", "--count", "0"], "argument --count: the number must be 1 or more."),
+        (["--follow", "--count", "0"], "--count: the number must be 1 or more."),
     ],
 )
 async def test_a_call_that_names_no_peer_or_two_exits_2(arguments: list[str], text: str) -> None:
@@ -432,7 +434,10 @@ async def test_a_call_that_names_no_peer_or_two_exits_2(arguments: list[str], te
 
 async def test_our_identity_is_wiped_in_every_case() -> None:
     before = slots_in_use()
-    send = functools.partial(send_once, own=None, own_port=31488)
+
+    async def send(where: Endpoint, text: str, timeout: float) -> Exit:
+        return await send_once(where, text, Outcome(), own=None, own_port=31488, timeout=timeout)
+
     async with peer_listener() as (where, _):
         assert await send(where, "hi", timeout=0.1) == Exit.HANDSHAKE
         assert slots_in_use() == before
@@ -453,3 +458,111 @@ async def test_a_wrong_option_is_one_sentence_that_can_only_be_read(arguments: l
     done = await trio.run_process([*PROGRAM, *arguments], capture_stderr=True, check=False)
     assert done.returncode == 2
     assert sentence(done).isprintable()
+
+
+# What is told by --json.
+
+
+async def outcome(
+    *arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """The one object on stdout, and the sentences on stderr."""
+    with trio.fail_after(PATIENCE):
+        done = await trio.run_process(
+            [*PROGRAM, "--json", *arguments], stdin=stdin, capture_stdout=True,
+            capture_stderr=True, check=False, env=environment(env),
+        )  # fmt: skip
+    (line,) = done.stdout.decode().splitlines()
+    found = json.loads(line)
+    assert found["exit"] == done.returncode
+    assert found["delivered"] is (done.returncode == 0)
+    return found, sentences(done)
+
+
+async def test_as_json_it_is_told_who_confirmed_how_much(tmp_path: Path) -> None:
+    async with inviting_node() as (node, invite):
+        where = str(node.listener)
+        delivered = {
+            "delivered": True, "peer": where, "link": "native", "verified": False, "messages": 1,
+            "unconfirmed": 0, "exit": 0, "problem": None,
+        }  # fmt: skip
+        found, told = await outcome("--once", where, "hi")
+        assert found == delivered
+        assert told == [f"Delivered to {where}: a native peer, not verified."]
+        long = b"x" * 200_000
+        assert (await outcome("--once", where, stdin=long))[0] == delivered
+        env = {"FANTOM_TRIO_PEER": str(invite)}
+        found, _ = await outcome("--once", "--lines", stdin=b"a\nb\n", env=env)
+        assert found == delivered | {"verified": True, "messages": 2}
+        assert "token" not in str(found)
+
+
+async def test_as_json_a_classic_peer_is_called_so() -> None:
+    async with peer_listener() as (where, listener), trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            peer = await answer(listener)
+            await peer.read_end()
+            peer.close()
+
+        nursery.start_soon(read)
+        found, _ = await outcome("--once", str(where), "hi")
+        assert (found["link"], found["verified"], found["messages"]) == ("classic", False, 1)
+
+
+async def test_as_json_every_failure_is_one_object_with_its_sentence() -> None:
+    async with peer_listener() as (gone, _):
+        pass
+    async with peer_listener() as (silent, _), following() as (_, blocked):
+        for code, arguments, stdin, peer in (
+            (2, ["--once", "192.0.2.1", "hi"], b"", None),
+            (2, ["--once"], b"", None),
+            (2, ["--once", "::1", "--address", "no address"], b"hi", None),
+            (2, ["--once", "--peer-file", "/nonexistent/\x1b"], b"hi", None),
+            (2, ["--once", "::1"], b"", "[::1]:31488"),
+            (2, ["--once", "::1"], b"\xff", "[::1]:31488"),
+            (2, ["--once", str(blocked), "--lines"], b"\xff", str(blocked)),
+            (3, ["--once", str(gone), "hi"], b"", str(gone)),
+            (4, ["--once", str(silent), "hi", "--timeout", "0.3"], b"", str(silent)),
+            (5, ["--once", str(blocked), "--timeout", "0.3"], b"x" * 300_000, str(blocked)),
+        ):
+            found, (told,) = await outcome(*arguments, stdin=stdin)
+            assert found["exit"] == code
+            assert found["problem"] == told
+            assert found["problem"].isprintable()
+            assert (found["peer"], found["messages"]) == (peer, 0)
+
+
+@pytest.mark.parametrize("where", ["before there is a link", "with a link", "at the keyboard"])
+async def test_as_json_an_interrupt_is_one_object_too(where: str) -> None:
+    async with peer_listener() as (peer, listener), running(
+        "--once", str(peer), *([] if "keyboard" in where else ["hi"]), "--json",
+        stderr=subprocess.PIPE,
+    ) as program:  # fmt: skip
+        if where == "at the keyboard":
+            await program.say("x" * 200_000)  # more than a pipe holds: it reads
+        elif where == "with a link":
+            await answer(listener)
+        else:
+            Peer(await listener.accept())
+        assert await program.end(signal.SIGINT) == 130
+        found = json.loads(await program.output.rest())
+        assert (found["exit"], found["problem"]) == (130, "A signal ended it.")
+        assert await program.errors.rest() == ""
+
+
+async def test_as_json_a_standard_output_that_takes_nothing_changes_no_exit_code() -> None:
+    async with listening_node() as node:
+        for redirection, told in (
+            (">&-", []),
+            ("| true", []),
+            (">/dev/full", ["Standard output takes no more: No space left on device."]),
+        ):
+            done = await trio.run_process(
+                ["sh", "-c", f'"$0" -m fantom_trio --json --once "$1" hi {redirection}',
+                 sys.executable, str(node.listener)],
+                env=environment(), capture_stdout=True, capture_stderr=True, check=False,
+            )  # fmt: skip
+            assert (done.returncode, done.stdout) == (0, b"")
+            assert sentences(done)[1:] == told
+            assert await next_texts(node, 1) == ["hi"]

@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN = $(VENV)/bin
 SHORT = -m "not slow"
 
-.PHONY: demo test test-short lint bench fuzz lock translations clean
+.PHONY: demo test test-short lint bench fuzz lock translations docs clean
 
 demo: $(VENV)/.run
 	@$(BIN)/fantom-trio --demo
@@ -31,6 +31,11 @@ fuzz: $(VENV)/.test
 # The message catalogues: new texts into the .po files, and the .mo files from them.
 translations: $(VENV)/.test
 	$(BIN)/python -m tests.repl.catalogues
+
+# The man page, from the table of options and the registry of commands.
+docs: $(VENV)/.run
+	$(BIN)/python -m fantom_trio.manual > docs/fantom-trio.1.new
+	mv docs/fantom-trio.1.new docs/fantom-trio.1
 
 # --no-emit-*: the lists name packages and hashes, never a host.
 LOCK = $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --all-build-deps --allow-unsafe \

@@ -9,8 +9,26 @@ bound stands in ``limits``. Streams come from a ``network``, and the operating s
 
 from fantom_trio.nursery.connection import Connection, Ending, Why
 from fantom_trio.nursery.conversation import Conversation, OutboxFull
-from fantom_trio.nursery.deliver import Receipt, deliver
+from fantom_trio.nursery.deliver import Piece, Receipt, Source, deliver
 from fantom_trio.nursery.dial import dial
+from fantom_trio.nursery.doctor import (
+    AddressKind,
+    Clock,
+    DialBack,
+    Finding,
+    Listening,
+    NobodyToAsk,
+    NoListener,
+    NoPublicAddress,
+    OwnAddresses,
+    Route,
+    SelfDial,
+    Service,
+    Step,
+    Stuck,
+    Unknown,
+    diagnose,
+)
 from fantom_trio.nursery.errors import ConnectionLost, DialError, DialProblem, ListenError
 from fantom_trio.nursery.events import (
     AlreadyUp,
@@ -43,6 +61,7 @@ from fantom_trio.nursery.reach import (
     public_address,
     with_zone,
 )
+from fantom_trio.nursery.session import Knocked
 from fantom_trio.nursery.tcp import look_up
 from fantom_trio.nursery.verification import (
     MAX_TRIES,
@@ -67,7 +86,9 @@ from fantom_trio.wire import (
     Secret,
     Violation,
     is_invite,
+    secrets_are_locked,
 )
+from fantom_trio.wire.records import MAX_TEXT
 from fantom_trio.wire.verify import Flaw, prepare_word
 
 __all__ = [
@@ -92,7 +113,9 @@ __all__ = [
     "DialError",
     "DialProblem",
     "Ending",
+    "Piece",
     "Receipt",
+    "Source",
     "Why",
     "deliver",
     "dial",
@@ -113,7 +136,26 @@ __all__ = [
     "link_local_address",
     "list_interfaces",
     "public_address",
+    "secrets_are_locked",
     "with_zone",
+    # why nobody can reach us
+    "AddressKind",
+    "Clock",
+    "DialBack",
+    "Finding",
+    "Knocked",
+    "Listening",
+    "NoListener",
+    "NoPublicAddress",
+    "NobodyToAsk",
+    "OwnAddresses",
+    "Route",
+    "SelfDial",
+    "Service",
+    "Step",
+    "Stuck",
+    "Unknown",
+    "diagnose",
     # what it tells
     "AlreadyUp",
     "Delivered",
@@ -131,6 +173,7 @@ __all__ = [
     "Verifying",
     # the wire's words, for the floor above
     "DEFAULT_PORT",
+    "MAX_TEXT",
     "AddressError",
     "AddressProblem",
     "Endpoint",

@@ -113,6 +113,8 @@ class Connection:
         self.began = tick()
         #: The other end of the stream: its port is the listener's only when we dialed.
         self.peer = stream.peer if peer is None else peer
+        #: Our end of it.
+        self.here = stream.here
         self.scope = trio.CancelScope()
         self.ending: Ending | None = None
         self._stream = stream

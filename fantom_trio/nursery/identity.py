@@ -1,5 +1,6 @@
 """The identities we met: what must be known of each for as long as the program runs."""
 
+import math
 from dataclasses import dataclass, field
 
 from fantom_trio.nursery.message import Message
@@ -27,6 +28,9 @@ class PeerIdentity:
     token: bytes | None = field(default=None, repr=False)
     #: When it last acknowledged something, by ``connection.tick``.
     acknowledged_at: int = 0
+    #: On Trio's clock: when its ``knock`` is answered at the soonest, and when we may send ours.
+    answers_from: float = -math.inf
+    knocks_from: float = -math.inf
 
     def invited(self) -> None:
         """An invite says who it is."""

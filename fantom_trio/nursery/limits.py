@@ -35,6 +35,9 @@ class Limits:
     #: A native link asks for a sign of life after so long, and is dead after so many silences.
     ping_seconds: float = DEAD_SECONDS / 3
     silences: int = 3
+    #: An identity's ``knock`` is answered once in so long, and may take so long.
+    knock_seconds: float = 60
+    dial_back_seconds: float = 5
     #: How long the answer to a ``bye`` may take.
     bye_seconds: float = 2
     #: What a conversation remembers; the oldest is dropped first.

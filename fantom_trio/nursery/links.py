@@ -1,6 +1,8 @@
 """Every link of the node, from its first packet to its wiped keys: a task each."""
 
+import contextlib
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 
 import trio
@@ -27,11 +29,11 @@ from fantom_trio.nursery.greeter import Greeter
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.native import converse
 from fantom_trio.nursery.network import Network, Stream
-from fantom_trio.nursery.session import Session
+from fantom_trio.nursery.session import Knocked, Session
 from fantom_trio.nursery.tcp import look_up
 from fantom_trio.nursery.teller import Teller
 from fantom_trio.nursery.verification import Outcome
-from fantom_trio.wire import Endpoint, Invite, Link, LinkKind, Role, fingerprint
+from fantom_trio.wire import Endpoint, Invite, Link, LinkKind, Role, Violation, fingerprint
 
 __all__ = ["Links"]
 
@@ -68,6 +70,8 @@ class Links:
         self._network = network
         self._rng = rng
         self._owners: dict[Connection, Conversation] = {}
+        #: Hosts that we asked to connect to us.
+        self._asked: list[tuple[str, trio.Event]] = []
 
     # Links that a peer dialed.
 
@@ -76,8 +80,12 @@ class Links:
         greeter = self._greeter
         link = Link(Role.LISTENER, identity=greeter.own, native_only=greeter.invited_only)
         connection = Connection(stream, link)
+        came = [each for host, each in self._asked if host == stream.peer.host]
+        for each in came:
+            each.set()
         ending = await connection.run(lambda: self._meet(connection))
-        await self._ended(connection, ending)
+        if not (came and ending.violation is Violation.CLOSED_IN_HANDSHAKE):
+            await self._ended(connection, ending)
 
     async def _meet(self, connection: Connection) -> None:
         with self.admission.handshake(connection):
@@ -96,6 +104,56 @@ class Links:
         self._owners[connection] = conversation
         await self._teller.offer(LinkUp(conversation, Role.LISTENER, LinkKind.CLASSIC, first))
         return conversation
+
+    # Whether anybody can reach us.
+
+    @contextlib.contextmanager
+    def _asking(self, host: str) -> Iterator[trio.Event]:
+        """``host`` is to connect to us: the event says that it came, and no stranger is told."""
+        asked = (host, trio.Event())
+        self._asked.append(asked)
+        try:
+            yield asked[1]
+        finally:
+            self._asked.remove(asked)
+
+    async def dial_self(self, listener: Endpoint) -> bool:
+        """Connect to our own listener; whether it took that. Raises ``DialError``."""
+        seconds = self._limits.dial_back_seconds
+        with self._asking(listener.host) as came:
+            stream = await self._network.connect(listener, listener, seconds)
+            try:
+                with trio.move_on_after(seconds):
+                    await came.wait()
+            finally:
+                stream.close()
+        return came.is_set()
+
+    async def knock(self, conversation: Conversation, session: Session, port: int) -> Knocked:
+        """Ask the peer to dial ``port``, and wait for that."""
+        identity, now = session.identity, trio.current_time()
+        seconds = self._limits.dial_back_seconds
+        if now < identity.knocks_from:
+            return Knocked.TOO_SOON
+        # The peer's minute begins when our knock is there.
+        identity.knocks_from = now + self._limits.knock_seconds + seconds
+        with self._asking(session.connection.peer.host) as came:
+            session.knock = port
+            session.wake()
+            with trio.move_on_after(seconds):
+                await came.wait()
+        if came.is_set():
+            return Knocked.DIALED_BACK
+        kept = session in conversation.sessions and session.leaving is None
+        return Knocked.NOTHING_CAME if kept else Knocked.LINK_ENDED
+
+    async def _dial_back(self, session: Session, port: int) -> None:
+        """A connection without a byte on it: that it comes is all that the peer wants to know."""
+        endpoint = replace(session.connection.peer, port=port)
+        seconds = self._limits.dial_back_seconds
+        with contextlib.suppress(DialError):
+            stream = await self._network.connect(endpoint, session.here, seconds)
+            stream.close()
 
     # Links that we dial.
 
@@ -293,7 +351,10 @@ class Links:
         conversation.key = ConversationKey.of(listener)
         first = not conversation.online
         conversation.invite = None
-        session = Session(connection, identity, cursor, self._limits.bye_seconds)
+        session = Session(
+            connection, identity, cursor, self._limits.bye_seconds,
+            dial_back=lambda port: self._dial_back(session, port),
+        )  # fmt: skip
         self._owners[connection] = conversation
         conversation.sessions.append(session)
         if self._greeter.own.public < identity.key:

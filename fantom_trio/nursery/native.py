@@ -14,6 +14,7 @@ from fantom_trio.wire import (
     Ack,
     Bye,
     Event,
+    Knock,
     PeerClosed,
     Ping,
     Pong,
@@ -33,9 +34,9 @@ async def converse(
     ``acknowledge``: what stands in the history counts as handed over; otherwise somebody else says
     so. Cancelled from outside, the link says ``bye`` as far as the system takes it at once.
     """
-    reader = _Reader(session, conversation, teller, acknowledge)
     try:
         async with trio.open_nursery() as nursery:
+            reader = _Reader(session, conversation, teller, nursery, acknowledge)
             nursery.start_soon(_Writer(session, conversation, teller).run)
             with session.connection.ends():
                 await reader.run()
@@ -51,9 +52,15 @@ class _Reader:
     """Takes what comes; what it has to answer it leaves to the writer."""
 
     def __init__(
-        self, session: Session, conversation: Conversation, teller: Teller, acknowledge: bool
+        self,
+        session: Session,
+        conversation: Conversation,
+        teller: Teller,
+        nursery: trio.Nursery,
+        acknowledge: bool,
     ) -> None:
         self._session = session
+        self._nursery = nursery
         self._connection = session.connection
         self._delivery = session.identity.delivery
         self._conversation = conversation
@@ -94,6 +101,8 @@ class _Reader:
                         self._session.pong = True
                     case Verify() if self._session.leaving is None:
                         self._verify(event)
+                    case Knock() if self._session.leaving is None:
+                        self._answer(event)
                     case Bye():
                         self._bye(event)
                     case PeerClosed() if not self._session.peer_left:
@@ -126,6 +135,13 @@ class _Reader:
             identity.code_shown = True
         if outcome is not None:
             self._session.outcomes.append(outcome)
+
+    def _answer(self, knock: Knock) -> None:
+        """Dial back, but for nobody we do not know, and seldom: we dial where others say."""
+        identity, now = self._session.identity, trio.current_time()
+        if identity.verified and now >= identity.answers_from:
+            identity.answers_from = now + self._teller.limits.knock_seconds
+            self._nursery.start_soon(self._session.dial_back, knock.port)
 
     async def _tell(self, messages: list[Message], delivered: list[Message]) -> None:
         if messages:
@@ -202,7 +218,9 @@ def _say_pending(session: Session) -> int:
         records.append(Pong())
     if session.ping:
         records.append(Ping())
-    session.ping = session.pong = False
+    if session.knock is not None:
+        records.append(Knock(session.knock))
+    session.ping, session.pong, session.knock = False, False, None
     shown = session.identity.delivery.shown
     if shown > session.acknowledged:
         records.append(Ack(shown))

@@ -12,13 +12,14 @@ from fantom_trio.nursery.admission import Admission
 from fantom_trio.nursery.book import Book
 from fantom_trio.nursery.connection import Ending, Why
 from fantom_trio.nursery.conversation import Conversation
+from fantom_trio.nursery.errors import DialError, DialProblem
 from fantom_trio.nursery.events import NodeEvent
 from fantom_trio.nursery.greeter import Greeter
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.links import Links
 from fantom_trio.nursery.message import Message
 from fantom_trio.nursery.network import Listener, Network
-from fantom_trio.nursery.session import Session
+from fantom_trio.nursery.session import Knocked, Session
 from fantom_trio.nursery.tcp import TCP
 from fantom_trio.nursery.teller import Teller
 from fantom_trio.nursery.verification import Verification
@@ -243,6 +244,33 @@ class Node:
         identity.verified, identity.distrusted, identity.code_shown = False, True, False
         self.disconnect(conversation)
 
+    async def dial_self(self) -> bool:
+        """Connect to our own listener; whether it took that, within ``dial_back_seconds``.
+
+        It never leaves this machine. Raises ``DialError``. Cancelled, it leaves nothing behind.
+        """
+        if self.listener is None:
+            raise DialError(DialProblem.REFUSED)
+        return await self._links.dial_self(self.listener)
+
+    def can_knock(self, conversation: Conversation) -> bool:
+        """The peer is on another machine, and its native link is with our listener's address."""
+        session, listener = conversation.session, self.listener
+        if session is None or listener is None:
+            return False
+        return session.here.host == listener.host != session.connection.peer.host
+
+    async def knock(self, conversation: Conversation) -> Knocked:
+        """Ask the peer to dial our listener, and wait for it up to ``dial_back_seconds``.
+
+        It does so only for an identity that is verified there, once a minute. Raises ``NotLinked``
+        where ``can_knock`` is false. Cancelled, the peer may dial all the same.
+        """
+        session, listener = conversation.session, self.listener
+        if session is None or listener is None or not self.can_knock(conversation):
+            raise NotLinked
+        return await self._links.knock(conversation, session, listener.port)
+
     def disconnect(self, conversation: Conversation) -> bool:
         """Close every link of the conversation and stop dialing; False when there was nothing."""
         busy = conversation.online or conversation.dialing
@@ -258,6 +286,17 @@ class Node:
         self.disconnect(conversation)
         conversation.forget()
         self._book.remove(conversation)
+
+    def burn(self) -> None:
+        """Cut every link without a goodbye, and forget every message and invite."""
+        self.revoke_invites()
+        for conversation in list(self._book):
+            self._links.stop_dialing(conversation)
+            native = [session.connection for session in conversation.sessions]
+            for connection in [*conversation.incoming, *native]:
+                connection.end(Ending(Why.DISCONNECTED))
+            conversation.forget()
+            self._book.remove(conversation)
 
     async def leave(self) -> None:
         """Close every link in order, within a bound; nobody is dialed from here on."""

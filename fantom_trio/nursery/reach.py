@@ -8,9 +8,11 @@ import ipaddress
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
+from email.utils import mktime_tz, parsedate_tz
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +30,13 @@ __all__ = [
     "Interface",
     "ReachError",
     "ReachProblem",
+    "ServiceReport",
+    "ask_service",
     "is_own_address",
     "link_local_address",
     "list_interfaces",
+    "own_addresses",
+    "port_holder",
     "public_address",
     "with_zone",
 ]
@@ -39,6 +45,7 @@ DEFAULT_SERVICE = "https://api64.ipify.org"
 
 SERVICE_TIMEOUT = 5.0  # seconds for name, connection, TLS and answer together
 MAX_ANSWER = 256  # bytes: five times the longest address
+CALENDAR = range(32_503_680_000)  # seconds since 1970 that every system can show: to the year 3000
 MAX_DETAIL = 100  # characters: it ends a sentence on the screen
 
 _VIRTUAL_ON_LINUX = ("lo", "virbr", "docker", "tun", "tap", "veth", "br-", "vmnet")
@@ -119,6 +126,18 @@ def list_interfaces() -> list[Interface]:
     return sorted(interfaces, key=lambda interface: interface.index)
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceReport:
+    """What the address service said: where it sees us come from, with port 0, and what time it is.
+
+    ``ahead``: how many seconds our clock is ahead of the service's, to about one; None where it
+    gave no time.
+    """
+
+    address: Endpoint
+    ahead: float | None
+
+
 def is_own_address(endpoint: Endpoint, interfaces: Sequence[Interface] | None = None) -> bool:
     """True if an interface that is up has that address; the port does not matter.
 
@@ -151,15 +170,53 @@ def link_local_address(
 
     The zone is the interface's name on Linux, its index elsewhere. Raises ``ReachError``.
     """
+    for endpoint in own_addresses(interfaces, platform=platform):
+        if endpoint.is_link_local:
+            return endpoint
+    raise ReachError(ReachProblem.NO_LINK_LOCAL)
+
+
+def own_addresses(
+    interfaces: Sequence[Interface] | None = None, *, platform: str = sys.platform
+) -> list[Endpoint]:
+    """Where others might find us, with port 0; raises ``ReachError``.
+
+    Link-local addresses are those of real interfaces and have their zone; the others are those of
+    every interface that is up.
+    """
+    found = []
     for interface in list_interfaces() if interfaces is None else interfaces:
         zone = _zone(interface, platform)
-        if zone == "0" or not _is_real(interface, platform):
-            continue
+        is_near = zone != "0" and _is_real(interface, platform)
         for host in interface.addresses:
-            endpoint = Endpoint(host, 0, zone)
-            if endpoint.is_link_local and host != _T2_CHIP:
-                return endpoint
-    raise ReachError(ReachProblem.NO_LINK_LOCAL)
+            endpoint = Endpoint(host, 0)
+            if endpoint.is_link_local and is_near and host != _T2_CHIP:
+                found.append(replace(endpoint, zone=zone))
+            elif interface.is_up and _is_wide(host):
+                found.append(endpoint)
+    return found
+
+
+def port_holder(endpoint: Endpoint) -> str | None:
+    """The program that listens there; empty where the system keeps its name to itself.
+
+    None where nobody listens, or where even that is not told. It looks at every process there is:
+    best in a thread.
+    """
+    import psutil
+
+    try:
+        for row in psutil.net_connections("tcp6"):
+            if (
+                row.status == psutil.CONN_LISTEN
+                and row.laddr
+                and row.laddr.port == endpoint.port
+                and row.laddr.ip.partition("%")[0] in (endpoint.host, "::")
+            ):
+                return psutil.Process(row.pid).name() if row.pid else ""
+    except Exception:  # the system's, or psutil's own: some systems tell root only
+        return None
+    return None
 
 
 async def public_address(
@@ -174,12 +231,23 @@ async def public_address(
     trust besides the usual ones. Without a global or unique local address nobody is asked.
     Cancellation leaves nothing behind.
     """
+    return (await ask_service(service, ca=ca, interfaces=interfaces)).address
+
+
+async def ask_service(
+    service: str = DEFAULT_SERVICE,
+    *,
+    ca: Path | None = None,
+    interfaces: Sequence[Interface] | None = None,
+) -> ServiceReport:
+    """``public_address``, and how our clock compares with the service's; raises as that does."""
     if interfaces is None:
         interfaces = list_interfaces()
     ours = {host for each in interfaces if each.is_up for host in each.addresses if _is_wide(host)}
     if not ours:
         raise ReachError(ReachProblem.NO_IPV6)
-    answer = (await _ask(service, ca)).strip().decode("latin-1")
+    body, ahead = await _ask(service, ca)
+    answer = body.strip().decode("latin-1")
     try:
         host = canonical_host(answer)
     except AddressError as error:
@@ -188,11 +256,14 @@ async def public_address(
         raise ReachError(problem, ascii(answer)) from None
     if host not in ours:
         raise ReachError(ReachProblem.NOT_OURS, host)
-    return Endpoint(host, 0)
+    return ServiceReport(Endpoint(host, 0), ahead)
 
 
-async def _ask(service: str, ca: Path | None) -> bytes:
-    """What the service answers, at most ``MAX_ANSWER`` bytes; raises ``ReachError``."""
+async def _ask(service: str, ca: Path | None) -> tuple[bytes, float | None]:
+    """What the service answers, at most ``MAX_ANSWER`` bytes, and how far ahead our clock is.
+
+    Raises ``ReachError``.
+    """
     import httpx  # as slow to import as Trio, and only public mode needs it
 
     try:
@@ -225,7 +296,8 @@ async def _ask(service: str, ca: Path | None) -> bytes:
             async with sockets, httpx.AsyncHTTPTransport(context, local_address="::") as transport:
                 response = await transport.handle_async_request(request)
                 async with aclosing(response):
-                    return await _read(response)
+                    ahead = _ahead_of(response.headers.get("date", ""))
+                    return await _read(response), ahead
     except trio.TooSlowError:
         raise ReachError(ReachProblem.TIMED_OUT, f"{SERVICE_TIMEOUT:g} s") from None
     except httpx.RemoteProtocolError as error:
@@ -253,6 +325,16 @@ async def _read(response: "httpx.Response") -> bytes:
     if len(answer) > MAX_ANSWER:
         raise ReachError(ReachProblem.ANSWERED_GARBAGE, f"over {MAX_ANSWER} bytes")
     return answer
+
+
+def _ahead_of(date: str) -> float | None:
+    """Seconds that our clock is ahead of an HTTP date, which is cut to whole seconds."""
+    try:
+        parsed = parsedate_tz(date)
+        then = -1 if parsed is None else mktime_tz(parsed)
+        return time.time() - then - 0.5 if then in CALENDAR else None
+    except Exception:  # the parser has more ways to fail than its documentation
+        return None
 
 
 def _explained(error: BaseException) -> ReachError:

@@ -1,7 +1,8 @@
 """One native link that is up: what its writer has to send, besides messages."""
 
+import enum
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
@@ -10,7 +11,16 @@ from fantom_trio.nursery.identity import PeerIdentity
 from fantom_trio.nursery.verification import Outcome, Verification
 from fantom_trio.wire import Cursor, Record
 
-__all__ = ["Session"]
+__all__ = ["Knocked", "Session"]
+
+
+class Knocked(enum.Enum):
+    """What came of asking a peer to dial us back; the value is a short clause for logs."""
+
+    DIALED_BACK = "it dialed back"
+    NOTHING_CAME = "nothing came in time"
+    TOO_SOON = "it was asked a moment ago"
+    LINK_ENDED = "the link ended before anything came"
 
 
 class Session:
@@ -22,8 +32,13 @@ class Session:
         identity: PeerIdentity,
         cursor: Cursor,
         bye_seconds: float,
+        dial_back: Callable[[int], Awaitable[None]],
     ) -> None:
         self.connection = connection
+        #: Our end of the stream.
+        self.here = connection.here
+        #: Connects to that port of the peer's end, once; raises nothing.
+        self.dial_back = dial_back
         self.identity = identity
         #: On Trio's clock.
         self.began = trio.current_time()
@@ -37,6 +52,8 @@ class Session:
         #: Pending values, not queues: the newest counts, and whoever reads never waits for us.
         self.ping = False
         self.pong = False
+        #: The port of ours that the peer is to dial.
+        self.knock: int | None = None
         #: Steps of a verification, which answer the user's and are as many.
         self.steps: deque[Record] = deque()
         #: What came of a verification and was not told yet.

@@ -30,7 +30,7 @@ from fantom_trio.wire.records import (
     Say,
     Verify,
 )
-from fantom_trio.wire.secret import KeyPair, Secret
+from fantom_trio.wire.secret import KeyPair, Secret, secrets_are_locked
 
 __all__ = [
     "DEFAULT_PORT",
@@ -64,4 +64,5 @@ __all__ = [
     "Violation",
     "fingerprint",
     "is_invite",
+    "secrets_are_locked",
 ]

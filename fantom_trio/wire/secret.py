@@ -25,7 +25,7 @@ __all__ = [
     "aead_seal",
     "diffie_hellman",
     "hkdf",
-    "locked",
+    "secrets_are_locked",
     "open_box",
     "random_nonce",
     "seal_box",
@@ -79,7 +79,7 @@ def _take_slot(size: int) -> tuple[_Mapping, Any]:
     return _mappings[-1], _mappings[-1].free.pop()
 
 
-def locked() -> bool:
+def secrets_are_locked() -> bool:
     """True while the system keeps every secret out of swap."""
     return all(mapping.locked for mapping in _mappings)
 

@@ -305,7 +305,7 @@ def test_nonces_do_not_repeat() -> None:
 
 def test_secrets_are_locked_in_memory_here() -> None:
     Secret.random(32).wipe()
-    assert secret.locked()
+    assert secret.secrets_are_locked()
 
 
 def test_the_private_binding_is_the_one_we_know() -> None:

@@ -19,6 +19,20 @@ UP, DOWN = "\x1b[A", "\x1b[B"
 _SHELL = "sh", "-c", 'stty -a >before; "$@"; echo "[exit $?]"; stty -a >after', "sh"
 
 
+def environment(home: Path, term: str) -> dict[str, str]:
+    """A program's: nothing of the terminal that the tests run in, and nothing of the user's."""
+    outside = ("NO_COLOR", "TMUX", "TMUX_PANE", "STY", "XTERM_VERSION")
+    inherited = {name: value for name, value in os.environ.items() if name not in outside}
+    return inherited | {
+        "TERM": term,
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
 class Person:
     """One terminal with one program in it; ``home`` is the program's home and working folder.
 
@@ -42,21 +56,12 @@ class Person:
             self.screen.write_process_input = self.type  # type: ignore[method-assign,assignment]
         self.stream = pyte.ByteStream(self.screen)
         self.seen = b""
-        environment = os.environ | {
-            "TERM": term,
-            "HOME": str(home),
-            "XDG_CONFIG_HOME": str(home / "config"),
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "LC_ALL": "C.UTF-8",
-            **(env or {}),
-        }
-        environment.pop("NO_COLOR", None)
         self.child: pexpect.spawn[bytes] = pexpect.spawn(
             _SHELL[0],
             [*_SHELL[1:], *command],
             cwd=str(home),
-            env=environment,
+            # pyte wraps nothing anew, like xterm.
+            env=environment(home, term) | {"XTERM_VERSION": "pyte"} | (env or {}),
             dimensions=(rows, columns),
             echo=True,
         )

@@ -1,19 +1,16 @@
 """What a screen terminal draws at its foot, and what each key does. Knows no thread and no Trio."""
 
-import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
+from prompt_toolkit.clipboard import InMemoryClipboard
 from prompt_toolkit.filters import Condition, has_completions, has_focus
-from prompt_toolkit.formatted_text import StyleAndTextTuples, fragment_list_width
-from prompt_toolkit.history import DummyHistory, History
+from prompt_toolkit.formatted_text import fragment_list_width
+from prompt_toolkit.history import DummyHistory
 from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -29,26 +26,20 @@ from prompt_toolkit.layout import (
     Window,
 )
 from prompt_toolkit.layout.menus import CompletionsMenuControl
-from prompt_toolkit.layout.processors import (
-    BeforeInput,
-    PasswordProcessor,
-    Processor,
-    Transformation,
-    TransformationInput,
-)
-from prompt_toolkit.output.color_depth import ColorDepth
-from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.layout.processors import BeforeInput, PasswordProcessor
 from prompt_toolkit.widgets import SearchToolbar
 
+from fantom_trio.repl.buffers import LineBuffer, LineControl, Recent, ShowOdd, Suggestions
+from fantom_trio.repl.drawing import Drawing, Paper
+from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.terminal import Line, Outlet, Suggestion, View
 
 __all__ = ["Editor"]
 
 LINE_ROWS = 10  # of the input line, and never more than half the screen
 MENU_ROWS = 6  # of the completions
-HISTORY_LINES = 1000  # kept in memory, and nowhere else
+ANNOUNCED_LINES = 5  # of text; more are counted below it
 
-_ODD = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e0fff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")  # bytes that are no UTF-8
 _RESET = "\x1b[0m"
 _RESTORE = f"\x1b[?2004l\x1b[?7h\x1b[?25h{_RESET}"  # paste as keys, wrap, show the cursor
@@ -77,14 +68,17 @@ class Editor:
         self._taken = False  # the text in the buffer was sent
         self._submit = submit
         self._answer = answer
-        self._output = _Output(stdout, outlet, lost=self.quit)
-        self._line = _LineBuffer(
-            completer=_Completer(completer), history=_Recent(), accept_handler=self._accept_line
+        self._output = Paper(stdout, outlet, lost=self.quit)
+        self._recent = Recent()
+        self._line = LineBuffer(
+            completer=Suggestions(completer),
+            history=self._recent,
+            accept_handler=self._accept_line,
         )
         self._secret = Buffer(
             history=DummyHistory(), multiline=False, accept_handler=self._accept_secret
         )
-        self.app: Application[None] = Application(
+        self.app = _Application(
             layout=self._layout(),
             key_bindings=self._keys(shortcuts),
             # Nothing of prompt and toolbar stays behind.
@@ -95,6 +89,9 @@ class Editor:
             before_render=self._before_render,
             after_render=self._after_render,
         )
+        self.app.renderer = self._renderer = Drawing(self.app.renderer.style, self._output)
+        # An Escape alone, which closes the menu, is waited for; Escape and then a key is Alt.
+        self.app.ttimeoutlen, self.app.timeoutlen = 0.05, 0.5
 
     async def run(self) -> None:
         """Until ``quit``; raises ``EOFError`` when the terminal is gone."""
@@ -104,19 +101,25 @@ class Editor:
             # prompt_toolkit keeps what it did not get to for the next application.
             clear_typeahead(self.app.input)
 
+    @property
+    def is_settled(self) -> bool:
+        """``draw`` may be called: the terminal is not just getting another width."""
+        return self._renderer.is_settled
+
     def draw(self, text: str = "") -> None:
         """Print ``text`` above the prompt and draw anew, in one write."""
         # Not run_in_terminal: it leaves raw mode, in which a Ctrl-C is a key and not a signal.
         with self._output.held():
             if text:
-                self.app.renderer.erase()
+                self._renderer.erase()
                 self._output.write_raw(text + _RESET)
             self.app._redraw()
 
     def redraw(self) -> None:
         """Forget what was drawn, and draw."""
         with self._output.held():
-            self.app.renderer.erase()
+            if self.is_settled:
+                self._renderer.erase()
             self.app._redraw()
 
     def ask(self, question: str | None) -> None:
@@ -133,6 +136,18 @@ class Editor:
         if self.is_line_empty:
             self._line.insert_text(text)
             self.app.invalidate()
+
+    def forget(self) -> None:
+        """Drop what was typed: lines sent and searched for, the half-typed one, undo, what was cut.
+
+        A question stays, what was typed in answer to it does not.
+        """
+        self._recent.forget()
+        for buffer in (self._line, self._secret, self._search.search_buffer):
+            buffer.reset()
+        self._search.control.searcher_search_state.text = ""
+        self.app.clipboard = InMemoryClipboard()
+        self.app.invalidate()
 
     @property
     def is_line_empty(self) -> bool:
@@ -153,7 +168,8 @@ class Editor:
         self._drawing = self.view
 
     def _after_render(self, app: Application[None]) -> None:
-        self._shown = self._drawing
+        if self._renderer.is_drawn:
+            self._shown = self._drawing
 
     def _accept_line(self, buffer: Buffer) -> bool:
         text = _SURROGATES.sub("\ufffd", buffer.text)
@@ -176,11 +192,17 @@ class Editor:
 
     def _layout(self) -> Layout:
         asking = Condition(lambda: self._question is not None)
-        search = SearchToolbar()
-        line = BufferControl(
+        announced = Condition(lambda: self._lines() > ANNOUNCED_LINES)
+        self._search = SearchToolbar(
+            Buffer(history=DummyHistory()),
+            backward_search_prompt=lambda: _("search back: "),
+            forward_search_prompt=lambda: _("search on: "),
+            ignore_case=True,
+        )
+        line = LineControl(
             self._line,
-            input_processors=[_ShowOdd()],
-            search_buffer_control=search.control,
+            input_processors=[ShowOdd()],
+            search_buffer_control=self._search.control,
             preview_search=True,
         )
         secret = BufferControl(
@@ -223,7 +245,11 @@ class Editor:
                     ),
                     has_completions,
                 ),
-                search,
+                self._search,
+                ConditionalContainer(
+                    Window(FormattedTextControl(self._announcement), dont_extend_height=True),
+                    announced & ~asking,
+                ),
                 ConditionalContainer(
                     Window(toolbar, height=1), Condition(lambda: bool(self._drawing.toolbar))
                 ),
@@ -231,6 +257,17 @@ class Editor:
             align=VerticalAlign.TOP,
         )
         return Layout(content, focused_element=line)
+
+    def _lines(self) -> int:
+        return self._line.text.count("\n") + 1
+
+    def _announcement(self) -> str:
+        text = n_(
+            "{n} line, one message: Enter sends it, Ctrl-C drops it",
+            "{n} lines, one message: Enter sends it, Ctrl-C drops it",
+            self._lines(),
+        )
+        return textwrap.fill(text, self._output.get_size().columns)
 
     def _is_prompt_wide(self) -> bool:
         width = fragment_list_width(list(self._drawing.prompt))
@@ -274,6 +311,10 @@ class Editor:
         keys.add("c-c", filter=on_secret, eager=True)(self._decline)
         keys.add("c-d", filter=on_secret & Condition(lambda: not self._secret.text))(self._decline)
 
+        @keys.add("escape", filter=on_line & has_completions)
+        def close_menu(event: KeyPressEvent) -> None:
+            event.current_buffer.cancel_completion()
+
         # Would insert ^Z, send the line with another after it, send it as a comment.
         @keys.add("c-z")
         @keys.add("c-o")
@@ -294,95 +335,7 @@ class Editor:
         return keys
 
 
-class _Output(Vt100_Output):
-    """Writes through the outlet, and several flushes as one where they belong together.
-
-    Never asks for the cursor's position: nothing here needs it, a terminal that does not answer
-    would cost a warning, and a late answer would end up in the shell.
-    """
-
-    def __init__(self, stdout: TextIO, outlet: Outlet, lost: Callable[[], None]) -> None:
-        sized = Vt100_Output.from_pty(stdout)
-        super().__init__(
-            stdout,
-            sized.get_size,
-            term=os.environ.get("TERM"),
-            default_color_depth=ColorDepth.from_env(),
-            enable_cpr=False,
-        )
-        self._outlet = outlet
-        self._lost = lost
-        self._held = False
-
-    def flush(self) -> None:
-        if self._held or not self._buffer:
-            return
-        data, self._buffer = "".join(self._buffer), []
-        self._outlet.write(data)
-        if self._outlet.lost:
-            self._lost()
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """What is flushed within goes out at the end, without flicker."""
-        outer, self._held = self._held, True
-        try:
-            yield
-        finally:
-            self._held = outer
-            self.flush()
-
-
-class _Completer(Completer):
-    def __init__(self, complete: Callable[[str], Sequence[Suggestion]]) -> None:
-        self._complete = complete
-
-    def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
-        # Text of several lines is never a command.
-        if "\n" not in document.text:
-            for found in self._complete(document.text_before_cursor):
-                yield Completion(found.text, -found.replaces, display_meta=found.help)
-
-
-class _LineBuffer(Buffer):
-    """Has its history at once: loaded after the next drawing, Up would miss it in fast typing."""
-
-    def reset(self, document: Document | None = None, append_to_history: bool = False) -> None:
-        super().reset(document, append_to_history)
-        lines = self.history.get_strings()
-        self._working_lines.extendleft(reversed(lines))
-        self.working_index = len(lines)
-
-    def load_history_if_not_yet_loaded(self) -> None:
-        pass
-
-
-class _Recent(History):
-    """The lines of this run, for Up and Ctrl-R; never in a file."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lines: deque[str] = deque(maxlen=HISTORY_LINES)
-
-    def get_strings(self) -> list[str]:
-        return list(self._lines)
-
-    def append_string(self, string: str) -> None:
-        self._lines.append(string)
-
-    def load_history_strings(self) -> Iterable[str]:
-        return self.get_strings()
-
-    def store_string(self, string: str) -> None:
-        pass
-
-
-class _ShowOdd(Processor):
-    """Pasted characters that are not seen, or turn the line round, are drawn as U+FFFD."""
-
-    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        shown: StyleAndTextTuples = [
-            (fragment[0], _ODD.sub("\ufffd", fragment[1]))
-            for fragment in transformation_input.fragments
-        ]
-        return Transformation(shown)
+class _Application(Application[None]):
+    def _on_resize(self) -> None:
+        # Found out by looking once in a while: to be drawn when it may be, and not erased before.
+        self.invalidate()

@@ -7,7 +7,17 @@ from typing import TextIO
 
 import trio
 
-from fantom_trio.repl.terminal import LAST_WORDS, Line, Outlet, Terminal, View, finished, has_style
+from fantom_trio.repl.terminal import (
+    LAST_WORDS,
+    WIPE,
+    Line,
+    Outlet,
+    Terminal,
+    View,
+    finished,
+    has_style,
+    is_capable,
+)
 
 __all__ = ["PlainTerminal"]
 
@@ -26,10 +36,13 @@ class PlainTerminal(Terminal):
         self._outlet = Outlet(stdout)
         self._styled = has_style(stdout)
         self._to_terminal = stdout is not None and stdout.isatty()
+        self._can_wipe = self._to_terminal and is_capable()
         self._prompts = self._to_terminal and self._stdin >= 0 and os.isatty(self._stdin)
         self._view = self._shown = View()
         self._reading = 0  # tasks in read_line
         self._at_prompt = False
+        self._wiped = 0  # how often
+        self._wipe_is_due = False
         self._over = False
         self._scope = trio.CancelScope()
         self._turn = trio.Lock()
@@ -54,6 +67,7 @@ class PlainTerminal(Terminal):
             if self._at_prompt:
                 self._outlet.write("\n", patience=LAST_WORDS)
                 self._at_prompt = False
+            self._wipe()
 
     async def read_line(self) -> Line:
         self._reading += 1
@@ -72,12 +86,14 @@ class PlainTerminal(Terminal):
         before = termios.tcgetattr(self._stdin)
         silent = [*before]
         silent[3] = (before[3] & ~termios.ECHO) | termios.ECHONL
-        await self._say(finished(prompt, styled=False).rstrip("\n"))
-        termios.tcsetattr(self._stdin, termios.TCSADRAIN, silent)
+        # Before the question: whoever reads it may type at once. Without waiting for the terminal
+        # to have read what was written before, as it may not read at all.
+        termios.tcsetattr(self._stdin, termios.TCSANOW, silent)
         try:
+            await self._say(finished(prompt, styled=False).rstrip("\n"))
             return (await self._receiver.receive()).text
         finally:
-            termios.tcsetattr(self._stdin, termios.TCSADRAIN, before)
+            termios.tcsetattr(self._stdin, termios.TCSANOW, before)
 
     async def write(self, text: str) -> None:
         await self._say(finished(text, styled=self._styled))
@@ -98,14 +114,36 @@ class PlainTerminal(Terminal):
         if self._to_terminal:
             self._outlet.write("\a", patience=0)
 
+    def clear(self) -> None:
+        if not self._can_wipe:
+            return
+        self._wiped += 1
+        self._wipe_is_due = True
+        if self._over:
+            self._wipe()
+        elif not self._turn.locked():  # else it comes after what is being written
+            self._wipe()
+            self._prompt()
+
+    def _wipe(self) -> None:
+        if self._wipe_is_due:
+            self._outlet.write(WIPE, patience=LAST_WORDS)
+            self._wipe_is_due = self._at_prompt = False
+
     async def _say(self, text: str) -> None:
         if self._over:
             self._outlet.write(text, patience=LAST_WORDS)
             return
+        wiped = self._wiped
         async with self._turn:
+            if wiped != self._wiped:
+                return  # it was not shown yet
             if self._at_prompt:
                 text, self._at_prompt = "\n" + text, False
-            await self._outlet.send(text)
+            try:
+                await self._outlet.send(text)
+            finally:
+                self._wipe()
         if self._outlet.lost:
             self._scope.cancel()
         self._prompt()

@@ -23,6 +23,7 @@ import trio
 from fantom_trio.repl.editor import Editor
 from fantom_trio.repl.terminal import (
     LAST_WORDS,
+    WIPE,
     Line,
     Outlet,
     Suggestion,
@@ -37,8 +38,6 @@ __all__ = ["ScreenTerminal"]
 FRAME = 0.05  # seconds between two drawings of ours; keys are drawn at once
 QUEUE_SIZE = 1 << 16  # characters: one frame's worth, so that a flood leaves keys their time
 LINES_WAITING = 1000  # sent and not yet taken; more are refused with a bell, and stay in the line
-
-_WIPE = "\x1b[H\x1b[2J\x1b[3J"
 
 
 @dataclass(eq=False, slots=True)
@@ -152,16 +151,26 @@ class ScreenTerminal(Terminal):
         self._call(self._editor.give_back, text)
 
     def resized(self) -> None:
-        self._call(self._editor.redraw)
+        self._call(self._editor.app.invalidate)
 
     def bell(self) -> None:
         self._put("\a")
 
     def clear(self) -> None:
         with self._lock:
-            self._queue.clear()
-            self._queued = 0
-        self._put(_WIPE)
+            if not self._over:
+                self._queue, self._queued = [WIPE], 0
+                self._wake()
+                return
+        self._outlet.write(WIPE, patience=LAST_WORDS)
+
+    def forget(self) -> None:
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._editor.forget)
+            else:
+                self._editor.forget()
+        self.clear()
 
     def copy(self, text: str) -> bool:
         self._put(f"\x1b]52;c;{base64.b64encode(text.encode()).decode()}\a")
@@ -275,6 +284,9 @@ class ScreenTerminal(Terminal):
     def _draw(self) -> None:
         if self._editor.app.is_done:
             return  # the queue is for _finish
+        if not self._editor.is_settled:
+            asyncio.get_running_loop().call_later(FRAME, self._draw)
+            return
         with self._lock:
             self._due = False
             text, self._queue, self._queued = "".join(self._queue), [], 0

@@ -21,6 +21,9 @@ Fragments = tuple[tuple[str, str], ...]
 """Pairs of a prompt_toolkit style, such as ``"bold ansigreen"``, and a text."""
 
 LAST_WORDS = 1.0  # seconds that the end waits for a terminal that does not read
+WIPE = (
+    "\x1b[H\x1b[2J\x1b[3J"  # in this order: 2J may put the screen into the scrollback, 3J drops it
+)
 WRITE_SIZE = 4096  # a pipe that can be written to takes this much without blocking
 
 _STYLE = re.compile("\x1b\\[[0-9;:]*m")
@@ -117,6 +120,13 @@ class Terminal(ABC):
 
     def clear(self) -> None:  # noqa: B027
         """Wipe the screen and what was scrolled off it, and what is not shown yet."""
+
+    def forget(self) -> None:
+        """``clear``, and drop what was typed: lines sent, the half-typed one, what was cut.
+
+        A ``run`` that is cancelled right after it leaves the screen empty, where it is read.
+        """
+        self.clear()
 
     def copy(self, text: str) -> bool:
         """Hand ``text`` to the terminal's clipboard (OSC 52); False where there is none."""

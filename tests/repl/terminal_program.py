@@ -42,8 +42,16 @@ async def act(terminal: Terminal, nursery: trio.Nursery, text: str) -> None:
         nursery.cancel_scope.cancel()
     elif command == "/fail":
         raise ZeroDivisionError("in a task")
+    elif command == "/lines":
+        for number in range(int(argument)):
+            await terminal.write(f"line {number};")
     elif command == "/clear":
         terminal.clear()
+    elif command == "/forget":
+        terminal.forget()
+    elif command in ("/clear-and-end", "/forget-and-end"):
+        terminal.clear() if command == "/clear-and-end" else terminal.forget()
+        nursery.cancel_scope.cancel()
     elif command == "/secret":
         await terminal.write(f"secret {await terminal.read_secret('word? ')!r}")
     elif command == "/copy":

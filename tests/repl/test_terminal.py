@@ -15,10 +15,12 @@ from typing import TextIO
 
 import pytest
 import trio
+import trio.testing
 
 from fantom_trio.repl import screen as screen_module
 from fantom_trio.repl import terminal as terminal_module
 from fantom_trio.repl.console import open_terminal
+from fantom_trio.repl.drawing import does_reflow
 from fantom_trio.repl.plain import PlainTerminal
 from fantom_trio.repl.screen import ScreenTerminal
 from fantom_trio.repl.terminal import Line, Terminal, View
@@ -97,12 +99,53 @@ def test_alt_enter_breaks_the_line(person: Typist) -> None:
 def test_a_pasted_block_is_one_line_and_waits_for_enter(person: Typist, line_break: str) -> None:
     person.paste(line_break.join(f"pasted {number}" for number in range(200)))
     person.until("pasted 199")
-    assert len(person.prompt.split("\n")) <= 12  # the input line does not take the screen
+    # The input line does not take the screen, and what is not seen of it is told.
+    assert re.sub(" +", " ", person.prompt).split("\n")[9:] == [
+        " pasted 199",
+        "200 lines, one message: Enter sends it, Ctrl-C drops it",
+        (" start |" + " toolbar" * 30)[:80].rstrip(),
+    ]
     assert "#1" not in person.text
     person.type("!\r")
     person.until("#1 start: pasted 0 +199")
     person.type("next\r")
     person.until("#2 start: next +0")
+    person.quit()
+
+
+def test_up_to_five_lines_are_not_announced(person: Typist) -> None:
+    person.paste("1\n2\n3\n4\n5")
+    person.until("       5\n start | ")
+    person.type("\x1b\r6")
+    person.until("       6\n6 lines, one message: Enter sends it, Ctrl-C drops it\n start | ")
+    person.type(CTRL_C)
+    person.until(lambda: "message" not in person.text)
+    person.quit()
+
+
+def test_typing_goes_on_behind_a_pasted_line_of_sixty_kilobytes(person: Typist) -> None:
+    text = "long " * 12004
+    person.paste(text + "end")
+    person.until("end")
+    took = []
+    for number, key in enumerate("abcdefgh", 1):
+        start = time.monotonic()
+        person.type(key)
+        person.until("end" + "abcdefgh"[:number])
+        took.append(time.monotonic() - start)
+    assert sorted(took)[4] < 0.2
+    person.type("\r")
+    person.until("endabcdefgh +0")
+    person.quit()
+
+
+def test_pasted_escape_sequences_are_shown_sent_and_not_obeyed(person: Typist) -> None:
+    person.paste("a\x1b[2J\x1b]0;title\x07\x9b31m\x03\x04\tz")
+    person.until("start> a^[[2J^[]0;title^G<9b>31m^C^D^Iz")
+    assert b"\x1b[2J" not in person.seen
+    person.type("\r")
+    # As it was pasted; the last guard is what shows it so.
+    person.until("#1 start: a\ufffd[2J\ufffd]0;title\ufffd\ufffd31m\ufffd\ufffd ")
     person.quit()
 
 
@@ -183,6 +226,42 @@ def test_the_prompt_fits_in_forty_columns(tmp_path: Path) -> None:
     person.quit()
 
 
+def test_where_rows_are_not_wrapped_anew_no_line_above_is_lost(person: Typist) -> None:
+    for number in range(5):
+        person.enter(f"above {number}")
+    person.until("#5 start: above 4 +0")
+    person.type("long " * 60 + "end")
+    person.until("end")
+    person.screen.resize(24, 40)
+    person.child.setwinsize(24, 40)
+    person.type("!")
+    person.until("end!\n start | toolbar toolbar toolbar toolbar")
+    person.until(lambda: len(person.prompt.split("\n")) > 9)
+    assert [line for line in person.text.split("\n") if line.startswith("#")] == [
+        f"#{number + 1} start: above {number} +0" for number in range(5)
+    ]
+    assert person.text.count("start>") == 1
+    person.type(CTRL_C)
+    person.quit()
+
+
+@pytest.mark.parametrize(
+    ("environment", "reflows"),
+    [
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "xterm", "XTERM_VERSION": "XTerm(379)"}, False),
+        ({"TERM": "linux"}, False),
+        ({"TERM": "screen", "STY": "1.pts-0"}, False),
+        ({"TERM": "tmux-256color", "TMUX": "/tmp/x,1,0", "XTERM_VERSION": "XTerm(379)"}, True),
+        ({"TERM": "screen", "TMUX": "/tmp/x,1,0", "STY": "1.pts-0"}, True),
+    ],
+)
+def test_it_is_known_which_terminals_wrap_rows_anew(
+    environment: dict[str, str], reflows: bool
+) -> None:
+    assert does_reflow(environment) == reflows
+
+
 def test_a_new_size_is_drawn_at_once(person: Typist) -> None:
     person.type("half a line")
     person.until("start> half a line")
@@ -214,11 +293,32 @@ def test_up_goes_through_this_runs_lines_and_ctrl_r_searches_them(person: Typist
     person.until("start> first")
     person.type(DOWN)
     person.until("start> second\n       of two")
-    person.type(CTRL_C + CTRL_R + "thi")
+    person.type(CTRL_C + CTRL_R + "THI")
+    person.until("search back: THI")
     person.until("start> third")
     person.type("\r\r")
     person.until("#4 start: third +0")
+    person.type("half" + CTRL_R + "sec" + CTRL_C)  # leaves the search, not the line
+    person.until(lambda: person.prompt.startswith("start> half\n start"))
+    person.type(CTRL_C)
     person.quit()
+
+
+def test_a_menu_is_walked_through_and_closed(person: Typist) -> None:
+    person.type("/\t")
+    person.until("help on /views")
+    person.type(DOWN + DOWN)
+    person.until("start> /fail\n")
+    person.type(UP)
+    person.until("start> /flood\n")
+    person.type("\x1b")
+    person.until(lambda: "help on" not in person.text)
+    assert person.prompt.startswith("start> /\n")
+    person.type("\t\x1b7")  # Alt-7, beside the menu
+    person.until("7> /")
+    person.type(CTRL_C)
+    person.type(CTRL_D)
+    person.leave()
 
 
 def test_tab_completes_a_single_line(person: Typist) -> None:
@@ -281,6 +381,34 @@ def test_clear_and_copy_reach_the_terminal(person: Typist) -> None:
     person.until(lambda: b"\x1b[H\x1b[2J\x1b[3J" in person.seen)
     person.until(lambda: "#1" not in person.text)
     assert b"\x1b]52;c;" + base64.b64encode(b"[::1]:31488") + b"\a\a" in person.seen
+    person.quit()
+
+
+@pytest.mark.parametrize("command", ["/clear-and-end", "/forget-and-end"])
+def test_an_end_right_after_clearing_leaves_nothing_to_read(person: Typist, command: str) -> None:
+    person.type(f"/lines 40\rshown\r{command}\rhalf a line")
+    person.until("[exit 0]")
+    assert person.text == "goodbye\n[exit 0]"
+
+
+def test_a_clear_drops_what_is_queued(person: Typist) -> None:
+    person.type("/lines 40\r/clear\rmore\r")
+    person.until("more +0")
+    assert person.prompt.startswith("start>\n")
+    assert "line " not in person.text
+    person.quit()
+
+
+def test_what_was_forgotten_does_not_come_back(person: Typist) -> None:
+    person.enter("remembered")
+    person.type("cut\x01\x0b" + CTRL_R + "remem\x07")
+    person.until("#1")
+    person.enter("/forget")
+    person.until(lambda: person.text.startswith("start>"))
+    person.type(UP + UP + "\x1f\x19" + CTRL_R + CTRL_R + "\x07end")
+    person.until("start> end")
+    assert "remem" not in person.text
+    person.type(CTRL_C)
     person.quit()
 
 
@@ -636,6 +764,55 @@ async def test_a_long_line_without_end_is_cut() -> None:
             assert len((await terminal.read_line()).text) >= 1 << 20
             assert len((await terminal.read_line()).text) >= 1 << 20
             nursery.cancel_scope.cancel()
+
+
+def plain(pair: Pair) -> PlainTerminal:
+    """Lines from a pipe, or none, and text to a terminal that can move its cursor."""
+    return PlainTerminal(stdin=None, stdout=pair.stdout)
+
+
+async def test_a_plain_terminal_is_wiped_where_it_can_be(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wipe = b"\x1b[H\x1b[2J\x1b[3J"
+    terminal = plain(pair)
+    await terminal.write("seen")
+    terminal.clear()
+    await terminal.write("after")
+    await pair.until(lambda: b"after" in pair.seen)
+    assert pair.seen == b"seen\r\n" + wipe + b"after\r\n"
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = plain(pair)
+    terminal.forget()
+    await terminal.write("end")
+    await pair.until(lambda: b"end" in pair.seen)
+    assert pair.seen.count(wipe) == 1
+
+
+async def test_a_plain_terminal_is_wiped_after_what_is_being_written(pair: Pair) -> None:
+    terminal = plain(pair)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(terminal.write, "x" * (1 << 18))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(terminal.write, "queued")
+        await trio.testing.wait_all_tasks_blocked()
+        terminal.forget()
+        await pair.until(lambda: pair.seen.endswith(b"\x1b[H\x1b[2J\x1b[3J"))
+    await terminal.write("after")
+    await pair.until(lambda: pair.seen.endswith(b"\x1b[3Jafter\r\n"))
+    assert b"queued" not in pair.seen
+
+
+async def test_a_plain_terminal_that_ends_while_it_is_written_to_is_still_wiped(pair: Pair) -> None:
+    terminal = PlainTerminal(stdin=pair.stdin, stdout=pair.stdout)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(terminal.run)
+        nursery.start_soon(terminal.write, "x" * (1 << 18))
+        await trio.testing.wait_all_tasks_blocked()
+        terminal.forget()
+        pair.look()  # there is room again
+        nursery.cancel_scope.cancel()
+    await pair.until(lambda: pair.seen.endswith(b"\x1b[H\x1b[2J\x1b[3J"))
 
 
 def test_giving_up_is_bounded(pair: Pair) -> None:

@@ -1,24 +1,48 @@
 """The languages of the screen: gettext, changed while the program runs.
 
-A text is looked up when it is shown, so ``use`` changes what is shown from then on. The one file
-the program ever writes is the user's choice of language.
+A text is looked up when it is shown, so ``use`` changes what is shown from then on. Tengwar is the
+Sindarin texts in other letters. The one file the program ever writes is the user's choice of
+language.
 """
 
 import errno
 import gettext
 import os
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
 
+from fantom_trio.repl.tengwar import write
+
 __all__ = ["LANGUAGES", "current", "n_", "preferred", "remember", "use", "_"]
 
 #: What ``/lang`` takes, and what each language calls itself.
-LANGUAGES = {"en": "English", "ru": "русский", "sindarin": "edhellen"}
+LANGUAGES = {"en": "English", "ru": "русский", "sindarin": "edhellen", "tengwar": "tîw"}
 
 _LOCALE = Path(__file__).parents[1] / "locale"
 _DOMAIN = "fantom_trio"
+
+
+class _Tengwar(gettext.NullTranslations):
+    """The Sindarin catalogue in Tengwar; what it lacks stays English, and in Latin letters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sindarin = gettext.translation(_DOMAIN, _LOCALE, ["sindarin"])
+
+    def gettext(self, message: str) -> str:
+        translated = self._sindarin.gettext(message)
+        return message if translated == message else _written(translated)
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        translated = self._sindarin.ngettext(msgid1, msgid2, n)
+        return translated if translated in (msgid1, msgid2) else _written(translated)
+
+
+#: More than there are texts: the prompt and the toolbar are made anew at every event.
+_written = lru_cache(maxsize=1024)(write)
 
 _language = "en"
 _catalogue: gettext.NullTranslations = gettext.NullTranslations()
@@ -30,6 +54,8 @@ def use(language: str) -> None:
     LANGUAGES[language]
     if language == "en":  # the texts in the source
         _catalogue = gettext.NullTranslations()
+    elif language == "tengwar":
+        _catalogue = _Tengwar()
     else:
         _catalogue = gettext.translation(_DOMAIN, _LOCALE, [language])
     _language = language

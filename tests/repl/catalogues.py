@@ -4,9 +4,13 @@
 longer said, and compiles. What is left to translate is listed.
 """
 
-from collections.abc import Iterable
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
+from string import Formatter
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
@@ -18,11 +22,20 @@ from fantom_trio.repl.slash import COMMANDS
 
 PACKAGE = Path(fantom_trio.__file__).parent
 LOCALE = PACKAGE / "locale"
+#: The languages there is a catalogue for.
 PLURALS = {
     "ru": "nplurals=3; plural=(n%10==1 && n%100!=11 ? 0 :"
     " n%10>=2 && n%10<=4 && (n%100<12 || n%100>14) ? 1 : 2);",
     "sindarin": "nplurals=2; plural=(n != 1);",
 }
+
+#: What people type is the same in every language.
+TYPED = re.compile(r"(?<![\w/])(?:/[a-z]+|--[a-z-]+|//)(?![\w/])|\b(?:Ctrl|Alt)-\w+")
+#: What stands for something they choose: PEER, ADDRESS.
+CHOSEN = re.compile(r"\b[A-Z]{4,}\b")
+
+Forms = tuple[str, ...]
+Texts = Mapping[Forms, Forms]
 
 
 def source() -> Catalog:
@@ -32,7 +45,9 @@ def source() -> Catalog:
     for file, _line, message, comments, _context in extract_from_dir(PACKAGE, keywords=keywords):
         catalogue.add(message, locations=[(file, 0)], auto_comments=comments)
     for command in COMMANDS:
-        catalogue.add(command.summary, locations=[("repl/slash.py", 0)])
+        module = Path(inspect.getfile(command.handler)).relative_to(PACKAGE)
+        for text in filter(None, (command.summary, command.detail)):
+            catalogue.add(text, locations=[(str(module), 0)])
     return catalogue
 
 
@@ -69,9 +84,50 @@ def compiled(language: str) -> bytes:
     return out.getvalue()
 
 
-def texts(catalogue: Catalog) -> dict[tuple[str, ...], tuple[str, ...]]:
+def texts(catalogue: Catalog) -> dict[Forms, Forms]:
     """Each text and its translation; both have several forms where there is a plural."""
     return {_forms(m.id): _forms(m.string) for m in catalogue if m.id}
+
+
+def faults(language: str, said: Iterable[Forms], ours: Texts) -> Iterator[tuple[str, str]]:
+    """What is wrong with a catalogue of translations, ``ours``: the kind of fault, and where."""
+    said = set(said)
+    for text in said:
+        if not all(ours.get(text, ("",))):
+            yield "untranslated", text[0]
+    wanted = int(PLURALS[language][len("nplurals=")])
+    for text, forms in ours.items():
+        if text not in said:
+            yield "stale", text[0]
+        if len(forms) != (1 if len(text) == 1 else wanted):
+            yield "plural", text[0]
+        for form in filter(None, forms):
+            for kind in _differences(text[-1], form):
+                yield kind, form
+
+
+def _differences(text: str, form: str) -> Iterator[str]:
+    try:
+        if _fields(form) != _fields(text):
+            yield "fields"
+    except ValueError:  # an unclosed brace
+        yield "fields"
+    if Counter(TYPED.findall(form)) != Counter(TYPED.findall(text)):
+        yield "typed"
+    if set(CHOSEN.findall(form)) != set(CHOSEN.findall(text)):
+        yield "chosen"
+    # It stands in the same place of the screen.
+    if form.count("\n") != text.count("\n") or form.strip("\n") != form:
+        yield "lines"
+    if not form.replace("\n", "").isprintable():
+        yield "unprintable"
+    if text[-1] in ".?:" and form[-1] != text[-1]:
+        yield "end"
+
+
+def _fields(text: str) -> Counter[tuple[str | None, ...]]:
+    """Each field with its format and conversion."""
+    return Counter(each[1:] for each in Formatter().parse(text) if each[1] is not None)
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-"""Three languages: chosen, remembered, complete."""
+"""The languages, chosen, remembered, complete; and Sindarin in its own letters."""
 
 import gettext
 import os
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,13 @@ import pytest
 
 from fantom_trio.repl import languages
 from fantom_trio.repl.languages import LANGUAGES, _, current, n_, preferred, remember, use
+from fantom_trio.repl.slash import COMMANDS
+from fantom_trio.repl.tengwar import write
 from tests.repl import catalogues
+from tests.repl.catalogues import Forms, Texts, faults
 
-TRANSLATED = sorted(set(LANGUAGES) - {"en"})
+#: Tengwar has no texts of its own.
+TRANSLATED = sorted(set(LANGUAGES) - {"en", "tengwar"})
 
 
 @pytest.fixture(autouse=True)
@@ -36,16 +41,22 @@ def chosen(home: Path) -> Path:
 def test_a_language_counts_from_the_moment_it_is_used() -> None:
     assert current() == "en"
     english, said = _("(nobody)"), {_("(nobody)")}
-    for language in TRANSLATED:
+    for language in LANGUAGES:
         use(language)
         assert current() == language
         said.add(_("(nobody)"))
-    assert len(said) == 3
+    assert len(said) == 4
     use("en")
     assert (current(), _("(nobody)")) == ("en", english)
 
 
-@pytest.mark.parametrize("language", ["", "de", "EN", "../ru", "tengwar"])
+def test_lang_takes_what_there_is() -> None:
+    (parameter,) = COMMANDS.find("lang").parameters
+    (kind,) = parameter.kinds
+    assert typing.get_args(kind) == tuple(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", ["", "de", "EN", "../ru", "Tengwar"])
 def test_a_language_there_is_not_changes_nothing(language: str) -> None:
     use("ru")
     with pytest.raises(KeyError):
@@ -61,9 +72,12 @@ def test_fields_are_filled_in_and_what_they_hold_is_not_looked_at() -> None:
         assert "{word} {0} %s" in sentence
 
 
-def test_a_text_nobody_translated_is_shown_in_english() -> None:
-    use("ru")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_text_nobody_translated_is_shown_in_english(language: str) -> None:
+    use(language)
     assert _("no such text {n}", n=3) == "no such text 3"
+    assert n_("{n} such text", "{n} such texts", 1) == "1 such text"
+    assert n_("{n} such text", "{n} such texts", 2) == "2 such texts"
 
 
 # The plural.
@@ -93,11 +107,42 @@ def test_russian_has_three_forms_for_numbers() -> None:
     assert len(forms(*ONE, *FEW, *MANY)) == 3
 
 
-@pytest.mark.parametrize("language", ["en", "sindarin"])
+@pytest.mark.parametrize("language", ["en", "sindarin", "tengwar"])
 def test_english_and_sindarin_have_two_forms_for_numbers(language: str) -> None:
     use(language)
     assert len(forms(1)) == len(forms(0, 2, 5, 11, 21, 111)) == 1
     assert len(forms(1, 2)) == 2
+
+
+# Tengwar.
+
+
+def test_tengwar_is_the_sindarin_text_in_other_letters_before_its_fields_are_filled_in() -> None:
+    use("sindarin")
+    sindarin = _("Asking {service} for your public address …", service="{service}")
+    use("tengwar")
+    told = _("Asking {service} for your public address …", service="mellon")
+    assert told == write(sindarin).format(service="mellon")
+    assert "mellon" in told
+    assert n_(*WAITING, 2).split()[0] == "2"
+
+
+def test_in_tengwar_a_text_is_written_once_however_often_it_is_shown() -> None:
+    use("tengwar")
+    languages._written.cache_clear()
+    for _each in range(3):
+        _("(nobody)")
+        n_(*WAITING, 2)
+    assert languages._written.cache_info().misses == 2
+
+
+def test_going_back_and_forth_leaves_nothing_of_the_other_language() -> None:
+    shown: dict[str, set[str]] = {}
+    for language in (*LANGUAGES, *reversed(LANGUAGES), *LANGUAGES):
+        use(language)
+        shown.setdefault(language, set()).add(_("(nobody)") + n_(*WAITING, 2))
+    assert [len(texts) for texts in shown.values()] == [1, 1, 1, 1]
+    assert len(set.union(*shown.values())) == 4
 
 
 # Chosen.
@@ -141,7 +186,7 @@ def test_one_file_is_written_and_nothing_else(home: Path) -> None:
         remember(language)
     files = [path for path in home.rglob("*") if not path.is_dir()]
     assert files == [chosen(home)]
-    assert chosen(home).read_text() == "sindarin\n"
+    assert chosen(home).read_text() == "tengwar\n"
     assert chosen(home).parent.stat().st_mode & 0o077 == 0
     assert chosen(home).stat().st_mode & 0o077 == 0
 
@@ -207,12 +252,9 @@ def test_a_write_that_breaks_keeps_the_old_choice(
 # Complete.
 
 SAID = catalogues.texts(catalogues.source())
-FIELD = re.compile(r"\{(\w*)\}")
-#: What people type is the same in every language.
-TYPED = re.compile(r"(?<![\w/])(?:/[a-z]+|--[a-z]+|//)(?![\w/])")
 
 
-def translated(language: str) -> dict[tuple[str, ...], tuple[str, ...]]:
+def translated(language: str) -> dict[Forms, Forms]:
     return catalogues.texts(catalogues.load(language))
 
 
@@ -220,36 +262,73 @@ def test_the_source_s_texts_are_found() -> None:
     assert len(SAID) > 100
     assert ("(nobody)",) in SAID
     assert WAITING in SAID
+    for command in COMMANDS:
+        assert (command.summary,) in SAID
+        assert not command.detail or (command.detail,) in SAID
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_every_text_is_translated_and_no_stale_one_stands_there(language: str) -> None:
-    ours = translated(language)
-    assert [text for text in SAID if not all(ours.get(text, ("",)))] == []
-    assert [text for text in ours if text not in SAID] == []
+def test_a_catalogue_is_complete_and_says_what_the_source_says(language: str) -> None:
+    assert list(faults(language, SAID, translated(language))) == []
     assert not any(message.fuzzy for message in catalogues.load(language))
-    plurals = {len(forms) for text, forms in ours.items() if len(text) == 2}
-    assert plurals == {3 if language == "ru" else 2}
+
+
+TEXT = "{name} types /verify PEER --word, or Ctrl-D, in {n:g} s."
+GOOD: Texts = {(TEXT,): (TEXT,), WAITING: WAITING, ("(nobody)",): ("(x)",)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "translation"),
+    [
+        ("untranslated", ""),
+        ("fields", TEXT.replace("name", "nom")),
+        ("fields", TEXT.replace("{name} ", "")),
+        ("fields", TEXT.replace("{name}", "{name} {name}")),
+        ("fields", TEXT.replace("{n:g}", "{n}")),
+        ("fields", TEXT.replace("{name}", "{name!r}")),
+        ("fields", TEXT.replace("{name}", "{name")),
+        ("typed", TEXT.replace("/verify", "/check")),
+        ("typed", TEXT.replace("/verify ", "")),
+        ("typed", TEXT.replace("/verify", "/verify /verify")),
+        ("typed", TEXT.replace("--word", "--mot")),
+        ("typed", TEXT.replace("Ctrl-D", "Ctrl-C")),
+        ("chosen", TEXT.replace("PEER", "АДРЕС")),
+        ("lines", TEXT.replace(" or", "\nor")),
+        ("lines", TEXT + "\n"),
+        ("unprintable", TEXT.replace("or", "\x1b[2J")),
+        ("unprintable", TEXT.replace("or", "\u202e")),
+        ("end", TEXT.rstrip(".")),
+    ],
+)
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_translation_that_differs_is_found(language: str, kind: str, translation: str) -> None:
+    good = {**GOOD, WAITING: (WAITING * 2)[: 3 if language == "ru" else 2]}
+    assert list(faults(language, GOOD, good)) == []
+    broken = {**good, (TEXT,): (translation,)}
+    assert kind in {found for found, _where in faults(language, GOOD, broken)}
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_a_translation_has_the_same_fields_and_names_the_same_commands(language: str) -> None:
-    for text, forms in translated(language).items():
-        for form in forms:
-            for pattern in (FIELD, TYPED):
-                assert sorted(pattern.findall(form)) == sorted(pattern.findall(text[-1])), form
+def test_a_text_that_is_missing_or_stale_or_lacks_a_form_is_found(language: str) -> None:
+    ours = translated(language)
+    sound = set(faults(language, ours, ours))
+    some, plural = ("(nobody)",), ours[WAITING]
+    for kind, broken in (
+        ("untranslated", {text: ours[text] for text in ours if text != some}),
+        ("untranslated", {**ours, WAITING: (*plural[:-1], "")}),
+        ("stale", {**ours, ("Nobody says this.",): ("x.",)}),
+        ("plural", {**ours, WAITING: plural[:-1]}),
+        ("plural", {**ours, WAITING: (*plural, plural[0])}),
+        ("plural", {**ours, some: ("x", "y")}),
+    ):
+        assert {found for found, _where in {*faults(language, ours, broken)} - sound} == {kind}
 
 
-@pytest.mark.parametrize("language", TRANSLATED)
-def test_a_translation_begins_and_ends_as_the_text_does(language: str) -> None:
-    """It stands in the same place of the screen."""
-    for text, forms in translated(language).items():
+def test_russian_is_quoted_as_russians_do() -> None:
+    for forms in translated("ru").values():
         for form in forms:
-            assert form.strip("\n") == form
-            assert form.count("\n") == text[-1].count("\n")
-            assert form.isprintable() or "\n" in form
-            if text[-1][-1] in ".?":
-                assert form[-1] == text[-1][-1], form
+            assert not set('“”"') & set(form), form
+            assert form.count("«") == form.count("»"), form
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
@@ -266,10 +345,12 @@ def test_what_the_program_says_is_what_people_wrote(language: str) -> None:
         if len(text) == 1:
             assert _(text[0]) == forms[0]
         else:
-            assert n_(text[0], text[1], 1, name="bob") == forms[0].format(n=1, name="bob")
+            fields = {field: field for field in re.findall(r"{(\w+)}", text[1]) if field != "n"}
+            assert n_(text[0], text[1], 1, **fields) == forms[0].format(n=1, **fields)
 
 
 def test_the_catalogues_are_where_the_program_looks() -> None:
+    assert sorted(catalogues.PLURALS) == TRANSLATED
     found = gettext.find("fantom_trio", languages._LOCALE, TRANSLATED, all=True)
     assert len(found) == len(TRANSLATED)
     assert {path.name for path in languages._LOCALE.iterdir()} == set(TRANSLATED)

@@ -5,21 +5,18 @@ import math
 import signal
 import time
 import weakref
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
 from fantom_trio import __version__
 from fantom_trio.nursery import (
-    DEFAULT_SERVICE,
     Conversation,
     DialFailed,
     Dialing,
     Endpoint,
     LinkEnded,
     LinkUp,
-    ListenError,
     Merged,
     Message,
     Node,
@@ -27,19 +24,16 @@ from fantom_trio.nursery import (
     NotShown,
     NoWayBack,
     OutboxFull,
-    ReachError,
     Received,
     State,
     Why,
-    link_local_address,
-    public_address,
-    with_zone,
+    secrets_are_locked,
 )
 from fantom_trio.repl import languages, render
 from fantom_trio.repl.commands import CommandError, Commands, Snapshot
 from fantom_trio.repl.console import open_terminal
-from fantom_trio.repl.explain import explain_listen, explain_reach
 from fantom_trio.repl.languages import _, n_
+from fantom_trio.repl.own_address import OwnAddress, Where
 from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View
 
 __all__ = ["App", "Where"]
@@ -50,15 +44,6 @@ SHORTCUTS = {**{f"alt-{n}": f"/switch {n}" for n in range(1, 10)}, "alt-a": "/sw
 STRANGER_PAUSE = 10
 #: Unread messages that a switch prints; the rest is in the history.
 UNREAD_SHOWN = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """Where the user wants to be reached: a given address, or a mode that finds one."""
-
-    mode: str = "public"  # or "local", "loopback", "given"
-    address: Endpoint | None = None
-    service: str = DEFAULT_SERVICE
 
 
 class App:
@@ -75,16 +60,17 @@ class App:
     ) -> None:
         self.node = node
         self.terminal = terminal or open_terminal(completer=self._complete, shortcuts=SHORTCUTS)
-        #: Our address, the port aside; None while it is not known.
-        self.own_address: Endpoint | None = None
+        #: Where the user wants to be reached.
+        self.where = where
+        self.own = OwnAddress(self, where)
+        #: Ring for messages in conversations that are not active.
+        self.bell = False
         self.active: Conversation | None = None
         self.snapshot = Snapshot()
-        self._where = where
         self._commands = commands
         self._first_peer = first_peer
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
-        self._finder: trio.CancelScope | None = None
         #: Conversations that are gone, and where all goes on with the same peer: a line for the one
         #: may be on its way.
         self._merged = weakref.WeakKeyDictionary[Conversation, Conversation]()
@@ -101,7 +87,7 @@ class App:
                 self.refresh()
                 await self._welcome()
                 nursery.start_soon(self._show_events)
-                self.find_own_address()
+                self.own.find()
                 await self._read_lines()
                 self.stop()
 
@@ -109,18 +95,18 @@ class App:
         """End the loops; the terminal is restored when ``run`` returns."""
         self._scope.cancel()
 
-    def find_own_address(self) -> None:
-        """Find out where we can be reached, and listen there; both are told when they are known."""
-        if self._finder is None:
-            assert self._nursery is not None
-            self._finder = trio.CancelScope()
-            self._nursery.start_soon(self._find_own_address, self._finder)
+    def start_soon(self, errand: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Run what takes a while beside the prompt; it is cancelled when the program ends."""
+        assert self._nursery is not None
+        self._nursery.start_soon(errand, *arguments)
 
-    def stop_finding(self) -> None:
-        """What is found out from here on is of no interest."""
-        if self._finder is not None:
-            self._finder.cancel()
-            self._finder = None
+    def burn(self) -> None:
+        """End everything now: no goodbye to anybody, nothing left in memory or on the screen."""
+        self.node.burn()
+        self.active = None
+        self.refresh()
+        self.terminal.forget()
+        self.stop()
 
     # The two loops.
 
@@ -199,7 +185,7 @@ class App:
                 await self._show_received(event.conversation, event.messages)
                 return
             case NotShown() if event.conversation is not self.active:
-                event.conversation.unread += event.count
+                self._count_unread(event.conversation, event.count)
                 return
             case Dialing() | LinkUp():
                 self._activate_first(event.conversation)
@@ -230,7 +216,13 @@ class App:
                 message.shown = True
             await self.write(render.messages(peer, new, self.terminal.columns))
         else:
-            peer.unread += len(messages)
+            self._count_unread(peer, len(messages))
+
+    def _count_unread(self, peer: Conversation, count: int) -> None:
+        """It rings for the first, and not again until the user has read it."""
+        if self.bell and count and not peer.unread:
+            self.terminal.bell()
+        peer.unread += count
 
     async def _show_stranger(self, event: LinkEnded) -> None:
         """Whoever scans our port must not be able to scroll the screen."""
@@ -288,66 +280,6 @@ class App:
         if peer not in self.node.conversations:
             self.forget(peer)
 
-    # Our own address.
-
-    async def _find_own_address(self, scope: trio.CancelScope) -> None:
-        with scope:
-            await self._find_and_listen()
-        if self._finder is scope:
-            self._finder = None
-
-    async def _find_and_listen(self) -> None:
-        try:
-            address = await self._find()
-        except ReachError as error:
-            await self.print(explain_reach(error), alarm=True)
-            address = self._nearest()
-            nearby = (
-                _("Until then only this machine can reach you.")
-                if address.is_loopback
-                else _("Until then only peers on the same network can reach you.")
-            )
-            await self.print(nearby)
-        await self.start_listener(replace(address, port=self.node.own_port))
-
-    async def _find(self) -> Endpoint:
-        match self._where.mode:
-            case "loopback":
-                return Endpoint("::1", 0)
-            case "local":
-                return link_local_address()
-            case "given":
-                assert self._where.address is not None
-                return with_zone(self._where.address)
-        await self.print(
-            _("Asking {service} for your public address …", service=self._where.service)
-        )
-        return await public_address(self._where.service)
-
-    def _nearest(self) -> Endpoint:
-        try:
-            return link_local_address()
-        except ReachError:
-            return Endpoint("::1", 0)
-
-    async def start_listener(self, endpoint: Endpoint) -> None:
-        """Listen on ``endpoint``, and say where or why not."""
-        self.own_address = endpoint
-        try:
-            bound = await self.node.listen(endpoint)
-        except ListenError as error:
-            text = explain_listen(error)
-            if error.in_use:
-                text += " " + _("Then: /listen PORT")
-            await self.print(text, alarm=True)
-            return
-        await self.print(
-            _("Listening on {where}. Give your peer this address, or an /invite.", where=bound)
-        )
-        if self._first_peer is not None:
-            self.node.connect(self._first_peer, "echo")
-            self._first_peer = None
-
     # The screen.
 
     async def _welcome(self) -> None:
@@ -362,6 +294,20 @@ class App:
             + "\n",
             indent=0,
         )
+        if not secrets_are_locked():
+            await self.print(
+                _(
+                    "The system does not let this program lock its memory: keys may be written to"
+                    " swap. “ulimit -l” shows how much it lets you lock."
+                ),
+                alarm=True,
+            )
+
+    def listening(self, where: Endpoint) -> None:
+        """The listener is up: whoever was to be dialed then is dialed."""
+        if self._first_peer is not None:
+            self.node.connect(self._first_peer, "echo")
+            self._first_peer = None
 
     async def print(self, text: str, *, alarm: bool = False) -> None:
         """A notice of our own."""
@@ -381,7 +327,9 @@ class App:
         self.terminal.show(
             View(
                 prompt=render.prompt(self.active),
-                toolbar=render.toolbar(peers, self.active, languages.current()),
+                toolbar=render.toolbar(
+                    peers, self.active, languages.current(), self.terminal.columns
+                ),
                 context=self.active,
             )
         )

@@ -114,6 +114,8 @@ class Command:
     parameters: tuple[Parameter, ...]
     #: Its docstring's first line, in English: what it does.
     summary: str
+    #: The rest of the docstring, as one paragraph.
+    detail: str
 
     @property
     def usage(self) -> str:
@@ -161,24 +163,24 @@ class Commands:
         _app, *declared = inspect.signature(handler).parameters.values()
         parameters = tuple(map(_parameter, declared))
         name = handler.__name__.rstrip("_")
-        summary = (inspect.getdoc(handler) or "").partition("\n")[0]
-        self.by_name[name] = Command(name, handler, parameters, summary)
+        summary, _, detail = (inspect.getdoc(handler) or "").partition("\n")
+        detail = " ".join(detail.split())
+        self.by_name[name] = Command(name, handler, parameters, summary, detail)
         return handler
 
     def __iter__(self) -> typing.Iterator[Command]:
         return iter(self.by_name[name] for name in sorted(self.by_name))
 
     def find(self, name: str) -> Command:
-        """The command of that name, slash or not; raises ``CommandError`` with the nearest one."""
+        """The command of that name, slash or not; raises ``CommandError`` with the nearest ones."""
         name = name.removeprefix("/")
         if name in self.by_name:
             return self.by_name[name]
-        near = difflib.get_close_matches(name, self.by_name, 1, 0.5)
-        if not near:
-            near = [known for known in self.by_name if name and known.startswith(name)][:1]
+        near = [known for known in sorted(self.by_name) if name and known.startswith(name)]
+        near = near or difflib.get_close_matches(name, self.by_name, 1, 0.5)
         if near:
             raise CommandError(
-                _("There is no /{name}. Did you mean /{near}?", name=name, near=near[0])
+                _("There is no /{name}. Did you mean /{near}?", name=name, near=", /".join(near))
             )
         raise CommandError(_("There is no /{name}. /help lists what there is.", name=name))
 

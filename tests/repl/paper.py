@@ -28,6 +28,10 @@ class Paper(Terminal):
         #: What is being typed, and what is asked for without showing it.
         self.line = ""
         self.question = ""
+        #: How often it rang, what was copied, and what else was done to the screen.
+        self.rung = 0
+        self.copied: list[str] = []
+        self.done: list[str] = []
         self._columns = columns
         self._keyboard, self._lines = trio.open_memory_channel[Line](math.inf)
         self._whisper, self._secrets = trio.open_memory_channel[str | None](math.inf)
@@ -112,6 +116,21 @@ class Paper(Terminal):
 
     def give_back(self, text: str) -> None:
         self.line = self.line or text
+
+    def bell(self) -> None:
+        self.rung += 1
+
+    def clear(self) -> None:
+        self.done.append("clear")
+        self._changed.set()
+
+    def forget(self) -> None:
+        self.done.append("forget")
+        self._changed.set()
+
+    def copy(self, text: str) -> bool:
+        self.copied.append(text)
+        return True
 
 
 @asynccontextmanager

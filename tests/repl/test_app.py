@@ -539,18 +539,38 @@ async def test_peers_are_listed_with_the_latest_first() -> None:
         )
 
 
-async def test_help_names_every_command_and_fits_the_screen() -> None:
-    async with chat(columns=60) as (_, paper):
+async def test_help_names_every_command_on_a_line_of_its_own_and_fits_24_rows() -> None:
+    for language in ("en", "ru", "sindarin"):
+        async with chat(columns=80) as (_, paper):
+            languages.use(language)
+            paper.enter("/help")
+            await paper.until(lambda: "Alt-A" in paper.text)
+            languages.use("en")
+            lines = paper.text.rstrip().split("\n")
+            for command, line in zip(COMMANDS, lines, strict=False):
+                assert line.startswith(f"{command.usage} ")
+            assert max(map(wcswidth, lines)) <= 80
+            assert len(lines) <= 22  # beside prompt and toolbar
+
+
+async def test_help_on_a_narrow_screen_has_the_summaries_below() -> None:
+    async with chat(columns=40) as (_, paper):
         paper.enter("/help")
-        await paper.until(lambda: "Alt-A goes" in paper.text)
-        for command in COMMANDS:
-            assert f"\n{command.usage} " in f"\n{paper.text}"
-        assert max(map(wcswidth, paper.text.split("\n"))) <= 60
-        paper.written = ""
-        paper.enter("/help /lang")
-        await paper.sees(
-            "/lang en|ru|sindarin", "        changes the language, for the next run as well"
-        )
+        await paper.until(lambda: "Alt-A" in paper.text)
+        assert "\n/burn\n    wipes everything and ends at once\n" in paper.text
+        assert max(map(wcswidth, paper.text.split("\n"))) <= 40
+
+
+async def test_help_tells_more_about_one_command() -> None:
+    async with chat() as (_, paper):
+        for name in ("/lang", "lang"):
+            paper.enter(f"/help {name}")
+            await paper.sees(
+                "/lang en|ru|sindarin|tengwar",
+                "        changes the language, also for the next run",
+                "        tengwar is Sindarin in its own letters, for terminals with a font that has"
+                " them at U+E000.",
+            )
 
 
 async def test_the_listener_stops_starts_and_moves() -> None:

@@ -103,13 +103,17 @@ def test_a_usage_is_made_of_the_signature() -> None:
 def test_the_real_usages_are_those_people_know() -> None:
     assert [command.usage for command in COMMANDS] == [
         "/address",
+        "/bell [on|off]",
+        "/burn",
+        "/clear",
         "/close [PEER]",
         "/connect ADDRESS|INVITE [as NAME]",
         "/disconnect [PEER]",
+        "/doctor",
         "/help [COMMAND]",
         "/history [COUNT]",
-        "/invite [off]",
-        "/lang en|ru|sindarin",
+        "/invite [--qr|off]",
+        "/lang en|ru|sindarin|tengwar",
         "/listen [PORT|off]",
         "/name PEER NAME",
         "/peers",
@@ -125,7 +129,8 @@ def test_every_command_says_in_one_line_what_it_does(command: Command) -> None:
     assert command.summary
     assert command.summary[0].islower()  # it goes on after the usage
     assert not command.summary.endswith(".")
-    assert len(command.summary) < 100
+    assert len(command.summary) <= 44  # beside the longest usage, in 80 columns
+    assert command.detail.endswith(".")
 
 
 # What a line becomes.
@@ -273,7 +278,7 @@ def test_before_anybody_is_there_the_way_to_find_one_is_told() -> None:
         ("/conect ::1", "There is no /conect. Did you mean /connect?"),
         ("/swich bob", "There is no /swich. Did you mean /switch?"),
         ("/hist", "There is no /hist. Did you mean /history?"),
-        ("/d", "There is no /d. Did you mean /disconnect?"),
+        ("/d", "There is no /d. Did you mean /disconnect, /doctor?"),
         ("/Quit", "There is no /Quit. Did you mean /quit?"),
         ("/xyzzy", "There is no /xyzzy. /help lists what there is."),
         ("/", "There is no /. /help lists what there is."),
@@ -332,9 +337,11 @@ def test_the_rest_of_a_line_is_suggested(before: str, lines: list[str]) -> None:
 def test_commands_and_languages_are_suggested_with_their_help() -> None:
     (suggestion,) = COMMANDS.complete("/disc", SNAPSHOT)
     assert suggestion.help == COMMANDS.find("disconnect").summary
-    assert completed("/lang ", COMMANDS) == ["/lang en", "/lang ru", "/lang sindarin"]
+    assert completed("/lang ", COMMANDS) == [
+        "/lang en", "/lang ru", "/lang sindarin", "/lang tengwar",
+    ]  # fmt: skip
     assert completed("/switch b", COMMANDS) == ["/switch bob", "/switch Bobby"]
-    assert completed("/help c", COMMANDS) == ["/help close", "/help connect"]
+    assert completed("/help c", COMMANDS) == ["/help clear", "/help close", "/help connect"]
     assert completed("/help connect ", COMMANDS) == []
 
 

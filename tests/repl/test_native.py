@@ -219,7 +219,7 @@ async def test_a_new_peer_at_a_known_address_is_told_as_a_stranger() -> None:
         await alice.sees("bob is gone: it said goodbye")
         async with chat() as (eve_app, eve):
             await eve_app.node.stop_listening()
-            await eve_app.start_listener(at_bob)
+            await eve_app.own.listen(at_bob)
             alice.enter("for bob alone")
             await alice.sees(
                 "you  for bob alone",
@@ -261,7 +261,7 @@ async def test_a_peer_who_is_met_at_another_address_is_the_same_conversation() -
         await bob.sees(f"alice is here: {NEW}")
         bob.enter("hi")
         await alice.shows("+1")
-        await bob_app.start_listener(LOOPBACK)
+        await bob_app.own.listen(LOOPBACK)
         assert alice.prompt == "(nobody) ▸ "
         alice.enter(f"/connect {where(bob_app)} as robert")
         await alice.until(lambda: "robert  hi" in alice.text)

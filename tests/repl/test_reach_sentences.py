@@ -17,7 +17,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from fantom_trio.nursery import ReachError, ReachProblem, public_address
 from fantom_trio.nursery.reach import SERVICE_TIMEOUT, Interface
 from fantom_trio.nursery.tcp import Tcp, TcpListener
-from fantom_trio.repl import app as app_module
+from fantom_trio.repl import own_address as own_address_module
 from fantom_trio.repl.app import Where
 from fantom_trio.wire import Endpoint
 from tests.nursery.address_service import Names, http, mute, server_context, serving
@@ -52,8 +52,8 @@ def ca(monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, tmp_path: Path) -
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     ask = functools.partial(public_address, ca=path, interfaces=MACHINE)
-    monkeypatch.setattr(app_module, "public_address", ask)
-    monkeypatch.setattr(app_module, "link_local_address", nothing_nearby)
+    monkeypatch.setattr(own_address_module, "public_address", ask)
+    monkeypatch.setattr(own_address_module, "link_local_address", nothing_nearby)
     return path
 
 
@@ -194,7 +194,7 @@ async def test_without_a_public_address_nobody_is_asked(
 ) -> None:
     alone = (Interface("lo", 1, True, True, ("::1",)),)
     ask = functools.partial(public_address, ca=ca, interfaces=alone)
-    monkeypatch.setattr(app_module, "public_address", ask)
+    monkeypatch.setattr(own_address_module, "public_address", ask)
     sentence = (
         "This machine has no public IPv6 address: ask your provider or router for one. " + HINT
     )
@@ -225,7 +225,7 @@ async def test_a_machine_on_a_network_stays_there_for_its_neighbours(
     tls: ssl.SSLContext, bound: list[Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nearby = Endpoint("fe80::5", 0, "eth0")
-    monkeypatch.setattr(app_module, "link_local_address", lambda: nearby)
+    monkeypatch.setattr(own_address_module, "link_local_address", lambda: nearby)
     async with (
         serving(tls, http("203.0.113.5")) as service,
         chat(where=Where(service=service.url)) as (app, paper),

@@ -4,6 +4,7 @@ import re
 import time
 import typing
 import unicodedata
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def conversation(name: str = "", host: str = "2001:db8::7", number: int = 1) -> 
 
 def online(peer: Conversation) -> Conversation:
     """As far as the screen looks at it."""
-    unused: Any = None
+    unused: Any = SimpleNamespace(here=THERE)
     peer.incoming.append(Connection(unused, Link(Role.LISTENER), THERE))
     return peer
 
@@ -314,7 +315,8 @@ def ended(
         (Dialing(BOB, THERE), "connecting to [2001:db8::7]:40001 … /disconnect to give up"),
         (
             DialFailed(None, Endpoint("bob.example", 40001), DialError(DialProblem.IPV4_ONLY)),
-            "The name bob.example:40001 has an IPv4 address only, and this is IPv6 only.",
+            "The name bob.example:40001 has an IPv4 address only, and this is IPv6 only:"
+            " ask your peer for an IPv6 address.",
         ),
         (
             DialFailed(BOB, THERE, REFUSED),
@@ -513,6 +515,45 @@ async def test_the_toolbar_has_every_peer_what_is_unread_and_what_waits() -> Non
 
 def test_the_toolbar_of_nobody_is_the_language() -> None:
     assert words(render.toolbar([], None, "en")).strip() == "en"
+
+
+def crowd(count: int) -> list[Conversation]:
+    return [conversation(f"peer{number}", number=number) for number in range(1, count + 1)]
+
+
+async def test_where_the_toolbar_has_no_room_the_active_peer_and_the_unread_ones_stay() -> None:
+    peers = crowd(9)
+    peers[7].unread = 2
+    online(peers[5])
+    peers[2].write("hi", NOON)
+    assert words(render.toolbar(peers, peers[8], "en", 80)) == (
+        " 6 peer6  8 peer8 +2 offline  9 peer9 offline  … 6 more   1 undelivered  en "
+    )
+    peers[1].unread = 11
+    narrow = words(render.toolbar(peers, peers[8], "en", 58))
+    assert narrow == " 9 peer9 offline  … 8 more +13   1 undelivered  en "
+    # Before the active peer goes, the language does.
+    assert words(render.toolbar(peers, peers[8], "en", 48)) == (
+        " 9 peer9 offline  … 8 more +13   1 undelivered"
+    )
+
+
+def test_with_room_for_all_nothing_in_the_toolbar_collapses() -> None:
+    peers = crowd(3)
+    assert render.toolbar(peers, peers[0], "en", 200) == render.toolbar(peers, peers[0], "en")
+
+
+def test_a_long_name_or_address_is_shortened_in_prompt_and_toolbar() -> None:
+    somebody = conversation("a-name-of-thirty-two-characters!")
+    assert words(render.prompt(somebody)) == "1 a-name-of-thirty-two-characters! offline ▸ "
+    assert words(render.toolbar([somebody], None, "en")) == (
+        " 1 a-name-of-thirty-two-ch… offline   en "
+    )
+    wide = conversation("語" * 32)
+    assert words(render.prompt(wide)) == f"1 {'語' * 15}… offline ▸ "
+    address = conversation(host="2001:db8:85a3:8d3:1319:8a2e:370:7348")
+    assert words(render.prompt(address)) == "1 [2001:db8:85a3:8…:8a2e:370:7348] offline ▸ "
+    assert words(render.toolbar([address], None, "en", 40)) == " 1 [2001:…:7348] offline   en "
 
 
 # Narrow screens.

@@ -1,9 +1,12 @@
 """What a peer sends can be read, and does nothing else to the screen."""
 
+import re
+import time
 import timeit
 import unicodedata
 
 import pytest
+import wcwidth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,7 +70,7 @@ def test_what_people_write_stays_as_it_is(text: str) -> None:
         ("\u202egnp.exe", "‹U+202E›gnp.exe"),
         (
             "\u2066\u2067\u2068\u2069\u200e\u200f\u061c",
-            "".join(map(sanitize._visible, "\u2066\u2067\u2068\u2069\u200e\u200f\u061c")),
+            "‹U+2066›‹U+2067›‹U+2068›‹U+2069›‹U+200E›‹U+200F›‹U+061C›",
         ),
         ("pass\u200bword", "pass‹U+200B›word"),
         ("pay\u200dpal", "pay‹U+200D›pal"),
@@ -89,6 +92,10 @@ def test_what_people_write_stays_as_it_is(text: str) -> None:
         ("half \ud83d", "half ‹U+D83D›"),
         ("a\u2028b\u2029c", "a‹U+2028›b‹U+2029›c"),
         ("\u3164", "‹U+3164›"),
+        ("a\u2d7fb ⵏ\u2d7fⵏ", "a‹U+2D7F›b ⵏ\u2d7fⵏ"),  # draws nothing but in Tifinagh
+        ("\ufffc", "‹U+FFFC›"),
+        ("☺" + SKIN * 9 + "\u200d☺", "☺" + SKIN * 9 + "\u200d☺"),
+        ("ा" * 10, "‹U+093E›" + "ा" * 7 + "‹U+093E›" * 2),  # a vowel sign without a letter
         ("ad\xadmin w\u2060j", "ad‹U+00AD›min w‹U+2060›j"),
         ("\u0301accent", "‹U+0301›accent"),  # would sit on the name before it
         ("a" + "\u0301" * 10 + "b", "a" + "\u0301" * 8 + "‹U+0301›‹U+0301›b"),
@@ -169,3 +176,102 @@ def test_plain_text_costs_next_to_nothing() -> None:
     assert (
         min(timeit.repeat(lambda: sanitize.line(ascii_text), number=2000, repeat=5)) < 2000 * 2e-6
     )
+
+
+# Cells.
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("", 0),
+        ("hello, мир", 10),
+        ("語한＠", 6),
+        ("e\u0301 ที่", 3),  # marks that every terminal knows
+        (f"{WOMAN}\u200d{ROCKET}", 4),  # two cells where emoji are joined, four where not
+        ("❤\ufe0f", 3),
+        ("🇩🇪", 4),
+        ("\u1112\u1161\u11ab", 4),
+        ("को", 2),
+        ("\u0378\u3248\u302e", 6),  # not assigned; drawn either way
+        ("\u2e3b", 3),
+        ("\u2068ש\u2069", 3),
+    ],
+)
+def test_cells_are_counted_as_the_least_able_terminal_draws_them(text: str, cells: int) -> None:
+    assert sanitize.cells(text) == cells
+
+
+def test_no_character_is_thought_narrower_than_wcwidth_says() -> None:
+    narrower = [
+        code for code in range(0x20, 0x110000)
+        if sanitize.cells(chr(code)) < wcwidth.wcwidth(chr(code))
+    ]  # fmt: skip
+    assert narrower == []
+    plain = re.compile(f"[{sanitize._SINGLE}]")
+    assert {sanitize.cells(chr(code)) for code in range(0x110000) if plain.match(chr(code))} == {1}
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "pieces"),
+    [
+        ("", 5, [""]),
+        ("one two three", 7, ["one two", "three"]),
+        ("one  two", 4, ["one", "two"]),
+        ("  indented", 6, ["  inde", "nted"]),
+        ("語 语   語語", 7, ["語 语", "語語"]),
+        ("   ", 2, ["  "]),
+        ("abcdefgh", 3, ["abc", "def", "gh"]),
+        ("abc   ", 3, ["abc"]),
+        ("語語 語語語", 5, ["語語", "語語", "語"]),
+        ("語abc語", 4, ["語ab", "c語"]),
+        ("aбe\u0301e\u0301e\u0301", 3, ["aбe\u0301", "e\u0301e\u0301"]),
+        ("ab👋" + SKIN, 5, ["ab", "👋" + SKIN]),
+        (f"ab{WOMAN}\u200d{ROCKET}", 5, ["ab", f"{WOMAN}\u200d{ROCKET}"]),
+        ("🇩🇪🇺🇦", 7, ["🇩🇪", "🇺🇦"]),
+        ("a🇩🇪", 3, ["a", "🇩", "🇪"]),  # wider than the line
+        ("a \u1112\u1161\u11abb", 6, ["a", "\u1112\u1161\u11abb"]),
+    ],
+)
+def test_a_line_is_broken_between_words_and_never_within_what_is_drawn_as_one(
+    line: str, width: int, pieces: list[str]
+) -> None:
+    assert sanitize.wrap([line], width) == pieces
+
+
+@settings(max_examples=1000)
+@given(TRICKY, st.integers(3, 60))
+def test_no_piece_is_too_wide_and_only_spaces_at_a_break_are_left_out(
+    text: str, width: int
+) -> None:
+    lines = sanitize.block(text)
+    pieces = sanitize.wrap(lines, width)
+    assert all(sanitize.cells(piece) <= width for piece in pieces)
+    assert "".join(pieces).replace(" ", "") == "".join(lines).replace(" ", "")
+
+
+@settings(max_examples=500)
+@given(TRICKY, st.integers(2, 40))
+def test_what_is_cut_fits_and_ends_with_an_ellipsis(text: str, room: int) -> None:
+    line = sanitize.line(text)
+    shortened = sanitize.cut(line, room)
+    assert shortened == line or shortened.endswith("…")
+    assert sanitize.cells(shortened) <= max(room, 3)
+    assert line.startswith(shortened.removesuffix("…"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x01",
+        "a\x01", "\n", "a\n", "\t", "語", "語\n", "\u0301", "a" + "\u0301" * 9, "…" * 8 + "a",
+        f"{WOMAN}\u200d", "م\u200d", "1\ufe0f\u20e3", "🇩🇪", "ש\n", BLACK_FLAG + tags("a"),
+        "a\u0301\u200b語👩\u200d👧 م\u200c\x1b[31m\n", SKIN * 50 + "\u200d",
+    ],
+)  # fmt: skip
+def test_the_longest_message_of_the_worst_text_costs_little(text: str) -> None:
+    text *= 61_000 // len(text.encode())
+    sanitize.wrap(sanitize.block(text[:100]), 14)  # looks up what it meets
+    begun = time.process_time()
+    sanitize.wrap(sanitize.block(text), 14)
+    assert time.process_time() - begun < 0.1  # a fifth of that, on a machine of its own

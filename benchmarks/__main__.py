@@ -4,12 +4,24 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from benchmarks.echo import key_to_echo
+from benchmarks.echo import beside_a_flood, key_to_echo
 from benchmarks.receive import received, unsealed
 
 RUNS = 5
+
+
+def row(
+    name: str, unit: str, reached: Sequence[float], limits: Sequence[float] = ()
+) -> dict[str, object]:
+    """One row: what was reached in each run, beside the limit in the same run, if it has one."""
+    ratios = [one / other for one, other in zip(reached, limits, strict=False)]
+    return {
+        "row": name, "unit": unit,
+        "min": min(reached), "median": statistics.median(reached), "max": max(reached),
+        "of limit": statistics.median(ratios) if ratios else None,
+    }  # fmt: skip
 
 
 def rate(
@@ -17,13 +29,7 @@ def rate(
 ) -> dict[str, object]:
     """A row of ``RUNS`` pairs: what we reach and what the limit is, in turn."""
     pairs = [(measure(), limit()) for _ in range(RUNS)]
-    reached = [pair[0] for pair in pairs]
-    ratios = [pair[0] / pair[1] for pair in pairs]
-    return {
-        "row": name, "unit": unit,
-        "min": min(reached), "median": statistics.median(reached), "max": max(reached),
-        "of limit": statistics.median(ratios),
-    }  # fmt: skip
+    return row(name, unit, *zip(*pairs, strict=True))
 
 
 def rows() -> list[dict[str, object]]:
@@ -36,14 +42,17 @@ def rows() -> list[dict[str, object]]:
              "MB/s"),
     ]  # fmt: skip
     pairs = [(key_to_echo(200, 5_000), key_to_echo(100, 0)) for _ in range(RUNS)]
-    for at, name in ((0, "median"), (1, "p99")):
-        busy = [pair[0][at] for pair in pairs]
-        ratios = [pair[0][at] / pair[1][at] for pair in pairs]
-        table.append({
-            "row": f"key to echo at 5,000 messages/s, {name}", "unit": "ms",
-            "min": min(busy), "median": statistics.median(busy), "max": max(busy),
-            "of limit": statistics.median(ratios),
-        })  # fmt: skip
+    for field, name in (("median", "median"), ("p99", "p99"), ("longest", "longest")):
+        busy = [getattr(pair[0], field) for pair in pairs]
+        idle = [getattr(pair[1], field) for pair in pairs]
+        table.append(row(f"key to echo at 5,000 messages/s, {name}", "ms", busy, idle))
+    table.append(row("memory gained meanwhile", "MiB", [pair[0].grown for pair in pairs]))
+    beside = [(beside_a_flood(20, 5_000), beside_a_flood(20, 0)) for _ in range(RUNS)]
+    for name, figure in (("median", statistics.median), ("longest", max)):
+        table.append(row(
+            f"another peer's message on the screen, {name}", "ms",
+            [figure(pair[0]) for pair in beside], [figure(pair[1]) for pair in beside],
+        ))  # fmt: skip
     return table
 
 
@@ -56,10 +65,11 @@ def main() -> None:
         json.dump({"python": sys.version.split()[0], "rows": table}, sys.stdout, indent=1)
         print()
         return
-    print(f"{'':42} {'min':>10} {'median':>10} {'max':>10}  unit        of its limit")
-    for row in table:
-        numbers = " ".join(f"{row[key]:>10,.1f}" for key in ("min", "median", "max"))
-        print(f"{row['row']:42} {numbers}  {row['unit']:10}  {row['of limit']:.2f}")
+    print(f"{'':46} {'min':>10} {'median':>10} {'max':>10}  unit        of its limit")
+    for each in table:
+        numbers = " ".join(f"{each[key]:>10,.1f}" for key in ("min", "median", "max"))
+        ratio = "" if each["of limit"] is None else f"{each['of limit']:.2f}"
+        print(f"{each['row']:46} {numbers}  {each['unit']:10}  {ratio}")
     print("limit: libsodium alone on the same bytes; for keys, the same with nothing coming in")
 
 

@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN = $(VENV)/bin
 SHORT = -m "not slow"
 
-.PHONY: demo test test-short lint bench fuzz lock translations docs clean
+.PHONY: demo test test-short lint bench fuzz lock translations docs picture clean
 
 demo: $(VENV)/.run
 	@$(BIN)/fantom-trio --demo
@@ -36,6 +36,10 @@ translations: $(VENV)/.test
 docs: $(VENV)/.run
 	$(BIN)/python -m fantom_trio.manual > docs/fantom-trio.1.new
 	mv docs/fantom-trio.1.new docs/fantom-trio.1
+
+# A real session on two terminals, drawn for the README.
+picture: $(VENV)/.test
+	$(BIN)/python -m tests.picture
 
 # --no-emit-*: the lists name packages and hashes, never a host.
 LOCK = $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --all-build-deps --allow-unsafe \

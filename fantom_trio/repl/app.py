@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import signal
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
@@ -83,7 +82,6 @@ class App:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 await nursery.start(self.terminal.run)
-                nursery.start_soon(self._watch_size)
                 self.refresh()
                 await self._welcome()
                 nursery.start_soon(self._show_events)
@@ -114,12 +112,6 @@ class App:
         async for event in self.node.events:
             await self._show(event)
             self.refresh()
-
-    async def _watch_size(self) -> None:
-        if hasattr(signal, "SIGWINCH"):
-            with trio.open_signal_receiver(signal.SIGWINCH) as received:
-                async for _number in received:
-                    self.terminal.resized()
 
     async def _read_lines(self) -> None:
         with contextlib.suppress(trio.EndOfChannel):

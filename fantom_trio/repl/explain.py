@@ -43,11 +43,15 @@ def explain_address(error: AddressError) -> str:
         case AddressProblem.IPV4:
             return _("“{text}” is an IPv4 address, and this is IPv6 only.", text=text)
         case AddressProblem.NOT_A_PEER:
-            return _("“{text}” is a group or reserved address: no peer can have it.", text=text)
+            return _(
+                "“{text}” is a group or reserved address, which no peer can have:"
+                " ask your peer for theirs.", text=text)  # fmt: skip
         case AddressProblem.PORT:
             return _("“{text}” has a port that is not between 1 and 65535.", text=text)
         case AddressProblem.ZONE:
-            return _("What follows % in “{text}” is no network interface.", text=text)
+            return _(
+                "What follows % in “{text}” is no network interface of this machine:"
+                " name your own, as in [fe80::1%eth0]:31488.", text=text)  # fmt: skip
         case AddressProblem.INVITE:
             return _(
                 "“{text}” is a damaged invite: copy all of it again,"
@@ -164,8 +168,8 @@ def explain_dial(error: DialError, endpoint: Endpoint) -> str:
                 where=where)  # fmt: skip
         case DialProblem.IPV4_ONLY:
             return _(
-                "The name {where} has an IPv4 address only, and this is IPv6 only.", where=where
-            )
+                "The name {where} has an IPv4 address only, and this is IPv6 only:"
+                " ask your peer for an IPv6 address.", where=where)  # fmt: skip
         case DialProblem.NO_ZONE:
             return _(
                 "{where} is valid on one network only: add your own interface,"
@@ -190,7 +194,8 @@ def explain_dial(error: DialError, endpoint: Endpoint) -> str:
                 " let your peer dial you.", where=where)  # fmt: skip
         case DialProblem.FAILED:
             return _(
-                "The system could not connect to {where}: {detail}.",
+                "The system could not connect to {where} ({detail}):"
+                " check the address and your network.",
                 where=where, detail=sanitize.line(error.detail))  # fmt: skip
         case DialProblem.BUSY:
             return _(
@@ -198,8 +203,8 @@ def explain_dial(error: DialError, endpoint: Endpoint) -> str:
                 " link with you; close that one, or try again shortly.", where=where)  # fmt: skip
         case DialProblem.SLOW:
             return _(
-                "{where} took the connection and then said nothing: is it a Fantom Chat?",
-                where=where)  # fmt: skip
+                "{where} took the connection and then said nothing: check the port, or try again"
+                " shortly.", where=where)  # fmt: skip
         case DialProblem.VIOLATION:
             assert error.violation is not None
             return _(
@@ -250,8 +255,12 @@ def explain_listen(error: ListenError) -> str:
             "Port {port} is in use, perhaps by another fantom-trio: choose another one,"
             " 30000 to 65535.", port=error.endpoint.port)  # fmt: skip
     if error.no_such_address:
-        return _("{where} is no address of this machine: nobody can connect to it.", where=where)
-    return _("Cannot listen on {where}: {detail}.", where=where, detail=error.detail)
+        return _(
+            "{where} is no address of this machine: choose one of its own, or none, and it is"
+            " found out.", where=where)  # fmt: skip
+    return _(
+        "Cannot listen on {where} ({detail}): try another port, 30000 to 65535.",
+        where=where, detail=sanitize.line(error.detail))  # fmt: skip
 
 
 def explain_reach(error: ReachError) -> str:

@@ -4,10 +4,10 @@ Everything that came from a peer passes ``sanitize`` here, and reaches the termi
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
-from wcwidth import wcswidth, wrap
+from wcwidth import wcswidth
 
 from fantom_trio.nursery import (
     AlreadyUp,
@@ -40,6 +40,7 @@ from fantom_trio.nursery import (
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.explain import explain_dial, explain_ending, explain_failed
 from fantom_trio.repl.languages import _, n_
+from fantom_trio.repl.sanitize import fold
 from fantom_trio.repl.terminal import Fragments
 
 __all__ = [
@@ -61,18 +62,12 @@ _LEAST_WIDTH = 16
 _NARROW_INDENT = 6
 #: Where the text of a notice begins: after "12:04 · ".
 NOTICE_INDENT = 8
+#: Cells of a name or address in the prompt, and in the toolbar at most and at least.
+_PROMPT_LABEL = 32
+_LABEL_WIDTH = 24
+_LEAST_LABEL = 8
 
 _DIM, _BOLD, _CYAN, _RED, _OFF = (f"\x1b[{n}m" for n in ("2", "1", "36", "31", "0"))
-
-
-def fold(text: str, columns: int | None, indent: int = 0) -> str:
-    """Each line at most ``columns`` wide, broken between words, ``indent`` from the second on."""
-    if columns is None or columns <= indent + 10:
-        return text
-    lines: list[str] = []
-    for line in text.rstrip("\n").split("\n"):
-        lines += wrap(line, columns, subsequent_indent=" " * indent) or [""]
-    return "\n".join(lines) + "\n"
 
 
 def clock(at: float) -> str:
@@ -80,9 +75,16 @@ def clock(at: float) -> str:
     return time.strftime("%H:%M", time.localtime(at))
 
 
-def name(conversation: Conversation) -> str:
-    """A conversation's name or address, safe to print."""
-    return sanitize.isolate(sanitize.line(conversation.label))
+def name(conversation: Conversation, room: int | None = None) -> str:
+    """A conversation's name or address, safe to print, in ``room`` cells if that is given."""
+    text = sanitize.line(conversation.label)
+    if room is not None and sanitize.cells(sanitize.isolate(text)) > room:
+        room -= 2 * sanitize.is_turning(text)
+        if not conversation.name and text.isascii():  # what tells addresses apart is at their end
+            text = f"{text[: room // 2]}…{text[len(text) - (room - 1) // 2 :]}"
+        else:
+            text = sanitize.cut(text, room)
+    return sanitize.isolate(text)
 
 
 def kind_name(kind: LinkKind) -> str:
@@ -126,33 +128,44 @@ def message(
     who, colour = (_("you"), _DIM) if it.mine else (name(conversation), _CYAN)
     # A classic peer has no mark: nothing it says has a number.
     mark = f" {_mark(verified=it.verified)}" if states and not it.mine and it.id else ""
-    indent = max(wcswidth(f"{clock(it.at)} {who}{mark}  "), 0)
+    stamp = f"{clock(it.at)} "
+    indent = max(wcswidth(f"{stamp}{who}{mark}  "), 0)
     lines = sanitize.block(it.text)
+    turning = sanitize.is_turning(it.text)
+    width = None
     if columns is not None:
-        if indent > columns - _LEAST_WIDTH:  # the text begins below the name
+        # Some terminals begin a new row for a mark that follows the last column.
+        columns -= 1
+        head = sanitize.cells(f"{stamp}{who}{mark}  ")
+        indent = min(indent, head)
+        width = columns - head
+        if width < _LEAST_WIDTH:  # the text begins below the name
             lines.insert(0, "")
-            indent = _NARROW_INDENT
-        width = max(columns - indent, 1)
-        lines = [part for line in lines for part in _parts(line, width)]
-    lines = [sanitize.isolate(line) for line in lines]
-    if states and it.mine:
-        lines[-1] += f" {_DIM}({_state(it.state)}){_OFF}"
-    if it.damaged:
-        # Not inside the f-string: texts are collected from the source, and not from there.
-        damaged = _("damaged on the way: it was not UTF-8")
-        lines[-1] += f" {_DIM}({damaged}){_OFF}"
-    styled = f"{_DIM}{clock(it.at)}{_OFF} {colour}{who}{_OFF}{mark}  "
+            indent = max(min(_NARROW_INDENT, columns - 2), 1)
+            width = max(columns - indent, 2)
+            if not it.mine:
+                who = name(conversation, max(columns - len(f"{stamp}{mark}  "), _LEAST_LABEL))
+        lines = sanitize.wrap(lines, max(width - 2 * turning, 2))
+    if turning:
+        lines = [sanitize.isolate(line) for line in lines]
+    for remark in _remarks(it, states=states):
+        pieces = [remark] if width is None else sanitize.wrap([remark], width)
+        dim = [f"{_DIM}{piece}{_OFF}" for piece in pieces]
+        if width is None or sanitize.cells(f"{lines[-1]} {remark}") <= width:
+            lines[-1] += f" {dim.pop(0)}"
+        lines += dim
+    styled = f"{_DIM}{stamp}{_OFF}{colour}{who}{_OFF}{mark}  "
     return styled + f"\n{' ' * indent}".join(lines) + "\n"
 
 
-def _parts(line: str, width: int) -> list[str]:
-    """A sanitised line in pieces that fit, broken between words where there are any."""
-    if len(line) <= width and (line.isascii() or wcswidth(line) <= width):
-        return [line]
-    return wrap(
-        line, width, expand_tabs=False, replace_whitespace=False, drop_whitespace=False,
-        break_on_hyphens=False,
-    ) or [""]  # fmt: skip
+def _remarks(it: Message, *, states: bool) -> Iterator[str]:
+    """What we say of a message, behind it."""
+    if states and it.mine:
+        yield f"({_state(it.state)})"
+    if it.damaged:
+        # Not inside the f-string: texts are collected from the source, and not from there.
+        damaged = _("damaged on the way: it was not UTF-8")
+        yield f"({damaged})"
 
 
 def _state(state: State) -> str:
@@ -333,7 +346,7 @@ def prompt(active: Conversation | None) -> Fragments:
     """Who gets the line: ``1 bob ? ▸``, ``1 bob ✓ offline ▸``, ``1 bob classic ▸``."""
     if active is None:
         return (("ansibrightblack", _("(nobody)")), ("", " ▸ "))
-    fragments = [("bold", _numbered(active))]
+    fragments = [("bold", f"{active.number} {name(active, _PROMPT_LABEL)}")]
     if active.kind is LinkKind.NATIVE:
         style = "ansigreen" if active.verified else "ansiyellow"
         fragments.append((style, " " + _mark(verified=active.verified)))
@@ -345,19 +358,63 @@ def prompt(active: Conversation | None) -> Fragments:
 
 
 def toolbar(
-    conversations: Sequence[Conversation], active: Conversation | None, language: str
+    conversations: Sequence[Conversation],
+    active: Conversation | None,
+    language: str,
+    columns: int | None = None,
 ) -> Fragments:
-    """Every peer with what is unread, what of ours still waits, and the language."""
-    parts: list[tuple[str, str]] = []
-    for each in conversations:
-        text = f" {_numbered(each)}"
-        if each.unread:
-            text += f" +{each.unread}"
-        if not each.online:
-            text += " " + _("offline")
-        style = "bold" if each is active else "ansiyellow" if each.unread else ""
-        parts.append((style, text + " "))
+    """Every peer with what is unread, what of ours still waits, and the language.
+
+    In ``columns`` cells where there are so many peers: the active one and those with unread
+    messages first, the others as ``… 7 more``; before the active one goes, the language does.
+    """
+    tail = [("", f"  {language} ")]
     if waiting := sum(each.undelivered for each in conversations):
-        parts.append(("ansired", "  " + n_("{n} undelivered", "{n} undelivered", waiting)))
-    parts.append(("", f"  {language} "))
-    return tuple(parts)
+        tail.insert(0, ("ansired", "  " + n_("{n} undelivered", "{n} undelivered", waiting)))
+    if columns is None:
+        return (*(_tab(each, active, _LABEL_WIDTH) for each in conversations), *tail)
+    room = max(min(_LABEL_WIDTH, columns // 3), _LEAST_LABEL)
+    ranked = sorted(conversations, key=lambda each: _rank(each, active))
+    rest = _cells([_more(conversations)])
+    if ranked and _cells([_tab(ranked[0], active, room), *tail]) + rest > columns:
+        tail.pop()
+    free = columns - _cells(tail)
+    shown: dict[Conversation, tuple[str, str]] = {}
+    for count, each in enumerate(ranked, 1):
+        tab = _tab(each, active, room)
+        if shown and _cells([tab]) + rest * (count < len(ranked)) > free:
+            break
+        shown[each] = tab
+        free -= _cells([tab])
+    parts = [shown[each] for each in conversations if each in shown]
+    left = ranked[len(shown) :]
+    return (*parts, *([_more(left)] if left else []), *tail)
+
+
+def _rank(conversation: Conversation, active: Conversation | None) -> int:
+    """How much the user wants to see it in the toolbar; the least number the most."""
+    if conversation is active:
+        return 0
+    return 1 if conversation.unread else 2 if conversation.online else 3
+
+
+def _tab(conversation: Conversation, active: Conversation | None, room: int) -> tuple[str, str]:
+    """One peer in the toolbar."""
+    text = f" {conversation.number} {name(conversation, room)}"
+    if conversation.unread:
+        text += f" +{conversation.unread}"
+    if not conversation.online:
+        text += " " + _("offline")
+    style = "bold" if conversation is active else "ansiyellow" if conversation.unread else ""
+    return style, text + " "
+
+
+def _more(conversations: Sequence[Conversation]) -> tuple[str, str]:
+    """The peers for whom there is no room in the toolbar."""
+    text = " " + n_("… {n} more", "… {n} more", len(conversations))
+    unread = sum(each.unread for each in conversations)
+    return ("ansiyellow", f"{text} +{unread} ") if unread else ("", f"{text} ")
+
+
+def _cells(fragments: Iterable[tuple[str, str]]) -> int:
+    return sum(sanitize.cells(text) for _style, text in fragments)

@@ -13,6 +13,7 @@ import asyncio
 import base64
 import math
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,6 +94,7 @@ class ScreenTerminal(Terminal):
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._stop_when_cancelled)
+                nursery.start_soon(self._watch_size)
                 # A limiter of its own: no look-up of a name can keep the prompt waiting.
                 failure = await trio.to_thread.run_sync(
                     self._work, task_status, limiter=trio.CapacityLimiter(1)
@@ -150,9 +152,6 @@ class ScreenTerminal(Terminal):
     def give_back(self, text: str) -> None:
         self._call(self._editor.give_back, text)
 
-    def resized(self) -> None:
-        self._call(self._editor.app.invalidate)
-
     def bell(self) -> None:
         self._put("\a")
 
@@ -177,6 +176,13 @@ class ScreenTerminal(Terminal):
         return True
 
     # What follows is called in Trio's thread.
+
+    async def _watch_size(self) -> None:
+        # prompt_toolkit, in its thread, cannot get the signal, and would look once in a while.
+        if hasattr(signal, "SIGWINCH"):
+            with trio.open_signal_receiver(signal.SIGWINCH) as received:
+                async for _number in received:
+                    self._call(self._editor.app.invalidate)
 
     async def _stop_when_cancelled(self) -> None:
         try:

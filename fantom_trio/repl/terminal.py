@@ -112,9 +112,6 @@ class Terminal(ABC):
     def give_back(self, text: str) -> None:  # noqa: B027 (what has no screen need not care)
         """A line could not be used: put it back to be edited, unless another is being typed."""
 
-    def resized(self) -> None:  # noqa: B027
-        """Draw anew, for SIGWINCH; without it a new size is seen within a second."""
-
     def bell(self) -> None:  # noqa: B027
         """Ring."""
 

@@ -97,7 +97,7 @@ async def main(terminal: Terminal) -> None:
     received: list[int] = []
     async with trio.open_nursery() as nursery:
         scope = nursery.cancel_scope
-        nursery.start_soon(watch_signals, terminal, scope, received)
+        nursery.start_soon(watch_signals, scope, received)
         terminal.show(view("start"))
         await terminal.write(f"pid {os.getpid()} up")
         await nursery.start(lambda task_status: terminal.run(task_status=task_status))
@@ -108,15 +108,11 @@ async def main(terminal: Terminal) -> None:
     await terminal.write("goodbye")
 
 
-async def watch_signals(terminal: Terminal, scope: trio.CancelScope, received: list[int]) -> None:
-    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH)
-    with trio.open_signal_receiver(*wanted) as signals:
+async def watch_signals(scope: trio.CancelScope, received: list[int]) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async for number in signals:
-            if number == signal.SIGWINCH:
-                terminal.resized()
-            else:
-                received.append(number)
-                scope.cancel()
+            received.append(number)
+            scope.cancel()
 
 
 if __name__ == "__main__":

@@ -1,18 +1,25 @@
 """Commands for the program itself, and what is drawn: bell, clipboard, QR code, an end at once."""
 
 import re
+import subprocess
+import sys
 
 import pytest
-import zxingcpp
 
 from fantom_trio.nursery import Endpoint, Invite, LinkKind
 from fantom_trio.repl import qr
-from tests.nursery.ends import slots_in_use
+from tests.nursery.ends import PATIENCE, slots_in_use
 from tests.repl.paper import chat, visitor
 from tests.repl.test_native import couple
 
 HERE = "It works on this machine only."
 SGR = re.compile("\x1b\\[[0-9;]*m")
+READER = """
+import sys, zxingcpp
+size = int(sys.argv[1]), int(sys.argv[2])
+found = zxingcpp.read_barcode(memoryview(sys.stdin.buffer.read()).cast("B", size))
+sys.stdout.write(found.text if found else "")
+"""
 #: Light is drawn: by cell, the brightness of the upper and the lower module.
 MODULES = {"█": (255, 255), "▀": (255, 0), "▄": (0, 255), " ": (0, 0)}
 
@@ -26,9 +33,12 @@ def scanned(drawing: str, scale: int = 4) -> str:
             row = b"".join(bytes([MODULES[cell][half]]) * scale for cell in line)
             rows += [bytes(margin) + row + bytes(margin)] * scale
     rows = [bytes(len(rows[0]))] * margin + rows + [bytes(len(rows[0]))] * margin
-    image = memoryview(b"".join(rows)).cast("B", (len(rows), len(rows[0])))
-    found = zxingcpp.read_barcode(image)
-    return found.text if found is not None else ""
+    # In a process of its own: the library starts threads, and this one forks later.
+    done = subprocess.run(
+        [sys.executable, "-c", READER, f"{len(rows)}", f"{len(rows[0])}"],
+        input=b"".join(rows), capture_output=True, timeout=PATIENCE, check=True,
+    )  # fmt: skip
+    return done.stdout.decode()
 
 
 # Invites as pictures.

@@ -1,6 +1,9 @@
 """What a peer sends can be read, and does nothing else to the screen."""
 
+import os
 import re
+import subprocess
+import sys
 import time
 import timeit
 import unicodedata
@@ -200,6 +203,16 @@ def test_plain_text_costs_next_to_nothing() -> None:
 )
 def test_cells_are_counted_as_the_least_able_terminal_draws_them(text: str, cells: int) -> None:
     assert sanitize.cells(text) == cells
+
+
+@pytest.mark.parametrize(("term", "cells"), [("linux", 3), ("xterm", 1)])
+def test_the_linux_console_draws_a_mark_beside_its_base(term: str, cells: int) -> None:
+    program = "from fantom_trio.repl import sanitize; print(sanitize.cells('e\u0301\u0302'))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "TERM": term}, check=True, capture_output=True,
+    )  # fmt: skip
+    assert int(done.stdout) == cells
 
 
 def test_no_character_is_thought_narrower_than_wcwidth_says() -> None:

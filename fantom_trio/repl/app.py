@@ -28,7 +28,7 @@ from fantom_trio.nursery import (
     Why,
     secrets_are_locked,
 )
-from fantom_trio.repl import languages, render
+from fantom_trio.repl import languages, layout, render
 from fantom_trio.repl.commands import CommandError, Commands, Snapshot
 from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.languages import _, n_
@@ -308,7 +308,7 @@ class App:
     async def write(self, text: str, indent: int | None = None) -> None:
         """Styled, sanitised lines; with ``indent`` they are folded to the width of the screen."""
         if text and indent is not None:
-            text = render.fold(text, self.terminal.columns, indent)
+            text = layout.fold(text, self.terminal.columns, indent)
         if text:
             await self.terminal.write(text)
 

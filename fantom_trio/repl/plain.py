@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import shutil
 import termios
 from typing import TextIO
 
@@ -109,6 +110,11 @@ class PlainTerminal(Terminal):
                 self._outlet.write("\n", patience=0)
             self._at_prompt = False
             self._prompt()
+
+    @property
+    def columns(self) -> int | None:
+        """Where a dumb terminal would wrap, a peer could write into the first column."""
+        return shutil.get_terminal_size().columns if self._to_terminal else None
 
     def bell(self) -> None:
         if self._to_terminal:

@@ -37,17 +37,15 @@ from fantom_trio.nursery import (
     Why,
     Wished,
 )
-from fantom_trio.repl import sanitize
+from fantom_trio.repl import layout, sanitize
 from fantom_trio.repl.explain import explain_dial, explain_ending, explain_failed
 from fantom_trio.repl.languages import _, n_
-from fantom_trio.repl.sanitize import fold
 from fantom_trio.repl.terminal import Fragments
 
 __all__ = [
     "NOTICE_INDENT",
     "code",
     "event",
-    "fold",
     "kind_name",
     "message",
     "messages",
@@ -78,12 +76,12 @@ def clock(at: float) -> str:
 def name(conversation: Conversation, room: int | None = None) -> str:
     """A conversation's name or address, safe to print, in ``room`` cells if that is given."""
     text = sanitize.line(conversation.label)
-    if room is not None and sanitize.cells(sanitize.isolate(text)) > room:
+    if room is not None and layout.cells(sanitize.isolate(text)) > room:
         room -= 2 * sanitize.is_turning(text)
         if not conversation.name and text.isascii():  # what tells addresses apart is at their end
             text = f"{text[: room // 2]}…{text[len(text) - (room - 1) // 2 :]}"
         else:
-            text = sanitize.cut(text, room)
+            text = layout.cut(text, room)
     return sanitize.isolate(text)
 
 
@@ -124,7 +122,7 @@ def message(
     Were the terminal to wrap them, a peer could write into the column where times and names stand.
     """
     if it.state is State.NOTED:
-        return fold(notice(it.text, it.at), columns, NOTICE_INDENT)
+        return layout.fold(notice(it.text, it.at), columns, NOTICE_INDENT)
     who, colour = (_("you"), _DIM) if it.mine else (name(conversation), _CYAN)
     # A classic peer has no mark: nothing it says has a number.
     mark = f" {_mark(verified=it.verified)}" if states and not it.mine and it.id else ""
@@ -136,7 +134,7 @@ def message(
     if columns is not None:
         # Some terminals begin a new row for a mark that follows the last column.
         columns -= 1
-        head = sanitize.cells(f"{stamp}{who}{mark}  ")
+        head = layout.cells(f"{stamp}{who}{mark}  ")
         indent = min(indent, head)
         width = columns - head
         if width < _LEAST_WIDTH:  # the text begins below the name
@@ -145,13 +143,13 @@ def message(
             width = max(columns - indent, 2)
             if not it.mine:
                 who = name(conversation, max(columns - len(f"{stamp}{mark}  "), _LEAST_LABEL))
-        lines = sanitize.wrap(lines, max(width - 2 * turning, 2))
+        lines = layout.wrap(lines, max(width - 2 * turning, 2))
     if turning:
         lines = [sanitize.isolate(line) for line in lines]
     for remark in _remarks(it, states=states):
-        pieces = [remark] if width is None else sanitize.wrap([remark], width)
+        pieces = [remark] if width is None else layout.wrap([remark], width)
         dim = [f"{_DIM}{piece}{_OFF}" for piece in pieces]
-        if width is None or sanitize.cells(f"{lines[-1]} {remark}") <= width:
+        if width is None or layout.cells(f"{lines[-1]} {remark}") <= width:
             lines[-1] += f" {dim.pop(0)}"
         lines += dim
     styled = f"{_DIM}{stamp}{_OFF}{colour}{who}{_OFF}{mark}  "
@@ -417,4 +415,4 @@ def _more(conversations: Sequence[Conversation]) -> tuple[str, str]:
 
 
 def _cells(fragments: Iterable[tuple[str, str]]) -> int:
-    return sum(sanitize.cells(text) for _style, text in fragments)
+    return sum(layout.cells(text) for _style, text in fragments)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fantom_trio.nursery import Conversation, Message, State
-from fantom_trio.repl import render, sanitize
+from fantom_trio.repl import layout, render, sanitize
 from fantom_trio.repl.terminal import finished
 from tests.person import PATIENCE
 from tests.repl.test_render import (
@@ -102,7 +102,7 @@ def test_after_whatever_a_peer_writes_the_next_line_begins_with_our_stamp(
         text = finished(text, styled=False)
         assert "\x1b" not in text
     first, *further = plain(text).removesuffix("\n").split("\n")
-    assert all(sanitize.cells(line) <= columns for line in (first, *further))
+    assert all(layout.cells(line) <= columns for line in (first, *further))
     assert all(re.match(" {6}", line) for line in further)
     assert_ours(text, columns)
 
@@ -117,7 +117,7 @@ def test_after_whatever_happened_to_a_peer_the_next_line_begins_with_our_stamp(
     text, alarm = render.event(event)  # type: ignore[arg-type]
     if not text:
         return
-    text = render.fold(render.notice(text, NOON, alarm=alarm), columns, render.NOTICE_INDENT)
+    text = layout.fold(render.notice(text, NOON, alarm=alarm), columns, render.NOTICE_INDENT)
     assert_harmless(text)
     assert finished(text, styled=True) == text
     assert_ours(text, columns)
@@ -132,12 +132,12 @@ def test_prompt_and_toolbar_are_one_line_that_fits(
     prompt = words(render.prompt(active))
     assert_harmless(prompt)
     assert "\n" not in prompt
-    assert sanitize.cells(prompt) <= 32 + 30
+    assert layout.cells(prompt) <= 32 + 30
     toolbar = words(render.toolbar(peers, active, "en", columns))
     assert_harmless(toolbar)
     assert "\n" not in toolbar
     if columns >= 40:
-        assert sanitize.cells(toolbar) <= columns
+        assert layout.cells(toolbar) <= columns
 
 
 class Tmux:
@@ -191,7 +191,7 @@ def test_on_a_screen_that_is_too_narrow_column_one_stays_ours_as_long_as_there_a
     rows = text.removesuffix("\n").split("\n")[1:]
     assert all(row.startswith(" ") for row in rows)
     if columns >= 4:
-        assert all(sanitize.cells(row) <= columns for row in rows)
+        assert all(layout.cells(row) <= columns for row in rows)
 
 
 def test_every_hidden_or_default_ignorable_character_is_made_visible() -> None:

@@ -49,7 +49,7 @@ from fantom_trio.nursery import (
 )
 from fantom_trio.nursery.conversation import ConversationKey
 from fantom_trio.nursery.identity import PeerIdentity
-from fantom_trio.repl import render, sanitize
+from fantom_trio.repl import layout, render, sanitize
 from fantom_trio.repl.terminal import Fragments
 from fantom_trio.wire import Link
 
@@ -561,7 +561,7 @@ def test_a_long_name_or_address_is_shortened_in_prompt_and_toolbar() -> None:
 
 def test_a_notice_is_folded_between_words_and_below_its_text() -> None:
     text = render.notice("one two three four five six\nseven", NOON, alarm=True)
-    folded = render.fold(text, 24, render.NOTICE_INDENT)
+    folded = layout.fold(text, 24, render.NOTICE_INDENT)
     assert plain(folded).split("\n") == [
         "12:04 · one two three",
         "        four five six",
@@ -574,7 +574,7 @@ def test_a_notice_is_folded_between_words_and_below_its_text() -> None:
 @pytest.mark.parametrize("columns", [None, 0, 1, render.NOTICE_INDENT + 10])
 def test_without_a_screen_or_room_nothing_is_folded(columns: int | None) -> None:
     text = render.notice("one two three four five six " * 9, NOON)
-    assert render.fold(text, columns, render.NOTICE_INDENT) == text
+    assert layout.fold(text, columns, render.NOTICE_INDENT) == text
 
 
 @settings(max_examples=300)
@@ -583,7 +583,7 @@ def test_no_folded_line_is_wider_than_the_screen_and_nothing_is_lost(
     text: str, columns: int
 ) -> None:
     line = sanitize.line(text)
-    folded = render.fold(render.notice(line, NOON), columns, render.NOTICE_INDENT)
+    folded = layout.fold(render.notice(line, NOON), columns, render.NOTICE_INDENT)
     first, *further = plain(folded).removesuffix("\n").split("\n")
     for each in (first, *further):
         assert wcswidth(each) <= columns

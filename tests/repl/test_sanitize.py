@@ -13,7 +13,7 @@ import wcwidth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fantom_trio.repl import sanitize
+from fantom_trio.repl import kinds, layout, sanitize
 
 BIDI_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 SKIN = "\U0001f3fd"
@@ -202,12 +202,12 @@ def test_plain_text_costs_next_to_nothing() -> None:
     ],
 )
 def test_cells_are_counted_as_the_least_able_terminal_draws_them(text: str, cells: int) -> None:
-    assert sanitize.cells(text) == cells
+    assert layout.cells(text) == cells
 
 
 @pytest.mark.parametrize(("term", "cells"), [("linux", 3), ("xterm", 1)])
 def test_the_linux_console_draws_a_mark_beside_its_base(term: str, cells: int) -> None:
-    program = "from fantom_trio.repl import sanitize; print(sanitize.cells('e\u0301\u0302'))"
+    program = "from fantom_trio.repl import layout; print(layout.cells('e\u0301\u0302'))"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "TERM": term}, check=True, capture_output=True,
@@ -218,11 +218,11 @@ def test_the_linux_console_draws_a_mark_beside_its_base(term: str, cells: int) -
 def test_no_character_is_thought_narrower_than_wcwidth_says() -> None:
     narrower = [
         code for code in range(0x20, 0x110000)
-        if sanitize.cells(chr(code)) < wcwidth.wcwidth(chr(code))
+        if layout.cells(chr(code)) < wcwidth.wcwidth(chr(code))
     ]  # fmt: skip
     assert narrower == []
-    plain = re.compile(f"[{sanitize._SINGLE}]")
-    assert {sanitize.cells(chr(code)) for code in range(0x110000) if plain.match(chr(code))} == {1}
+    plain = re.compile(f"[{kinds._SINGLE}]")
+    assert {layout.cells(chr(code)) for code in range(0x110000) if plain.match(chr(code))} == {1}
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_no_character_is_thought_narrower_than_wcwidth_says() -> None:
 def test_a_line_is_broken_between_words_and_never_within_what_is_drawn_as_one(
     line: str, width: int, pieces: list[str]
 ) -> None:
-    assert sanitize.wrap([line], width) == pieces
+    assert layout.wrap([line], width) == pieces
 
 
 @settings(max_examples=1000)
@@ -258,8 +258,8 @@ def test_no_piece_is_too_wide_and_only_spaces_at_a_break_are_left_out(
     text: str, width: int
 ) -> None:
     lines = sanitize.block(text)
-    pieces = sanitize.wrap(lines, width)
-    assert all(sanitize.cells(piece) <= width for piece in pieces)
+    pieces = layout.wrap(lines, width)
+    assert all(layout.cells(piece) <= width for piece in pieces)
     assert "".join(pieces).replace(" ", "") == "".join(lines).replace(" ", "")
 
 
@@ -267,9 +267,9 @@ def test_no_piece_is_too_wide_and_only_spaces_at_a_break_are_left_out(
 @given(TRICKY, st.integers(2, 40))
 def test_what_is_cut_fits_and_ends_with_an_ellipsis(text: str, room: int) -> None:
     line = sanitize.line(text)
-    shortened = sanitize.cut(line, room)
+    shortened = layout.cut(line, room)
     assert shortened == line or shortened.endswith("…")
-    assert sanitize.cells(shortened) <= max(room, 3)
+    assert layout.cells(shortened) <= max(room, 3)
     assert line.startswith(shortened.removesuffix("…"))
 
 
@@ -284,7 +284,7 @@ def test_what_is_cut_fits_and_ends_with_an_ellipsis(text: str, room: int) -> Non
 )  # fmt: skip
 def test_the_longest_message_of_the_worst_text_costs_little(text: str) -> None:
     text *= 61_000 // len(text.encode())
-    sanitize.wrap(sanitize.block(text[:100]), 14)  # looks up what it meets
+    layout.wrap(sanitize.block(text[:100]), 14)  # looks up what it meets
     begun = time.process_time()
-    sanitize.wrap(sanitize.block(text), 14)
+    layout.wrap(sanitize.block(text), 14)
     assert time.process_time() - begun < 0.1  # a fifth of that, on a machine of its own

@@ -215,6 +215,32 @@ def test_clear_leaves_the_prompt_alone_on_the_screen(sit: Sit) -> None:
     alice.quit()
 
 
+def test_a_dumb_terminal_wraps_a_message_under_itself_without_a_control_character(
+    tmp_path: Path, sit: Sit
+) -> None:
+    home, port = tmp_path / "alice", free_port()
+    home.mkdir()
+    alice = Person(
+        home, [*PROGRAM, "--loopback", "--port", str(port)], rows=24, columns=40, term="dumb"
+    )
+    try:
+        alice.until("Listening")
+        bob = sit("bob")
+        bob.enter(f"/connect [::1]:{port} as alice")
+        bob.until("1 alice ? ▸")
+        bob.enter("a sentence that is a good deal longer than forty columns")
+        alice.until("columns")
+        row = next(line for line in alice.text.split("\n") if "a sentence" in line)
+        stamp = row.index("a sentence")
+        folded = alice.text.split(row)[1].split("\n")[1:3]
+        assert all(line.startswith(" " * stamp) for line in folded)
+        assert b"\x1b" not in alice.seen
+        alice.type("/quit\n")
+        alice.leave()
+    finally:
+        alice.close()
+
+
 # In tmux, which wraps anew, joins emoji and keeps what scrolled away.
 
 

@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 BIN = $(VENV)/bin
 SHORT = -m "not slow"
+# Two files at once: much of the suite waits for real terminals, networks and clocks.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-short lint bench fuzz lock translations docs picture clean
 
@@ -12,10 +14,10 @@ demo: $(VENV)/.run
 	@$(BIN)/fantom-trio --demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-short: $(VENV)/.test
-	$(BIN)/python -m pytest $(SHORT)
+	$(PYTEST) $(SHORT)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -12,7 +12,6 @@ a second, and with it what it had still to say.
 import asyncio
 import base64
 import math
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -143,7 +142,7 @@ class ScreenTerminal(Terminal):
 
     @property
     def columns(self) -> int | None:
-        return shutil.get_terminal_size().columns
+        return self._outlet.columns
 
     @property
     def line_is_empty(self) -> bool:

@@ -4,6 +4,7 @@
 ``PlainTerminal`` (plain.py) serves ``TERM=dumb``, pipes and files. Both are a ``Terminal``.
 """
 
+import contextlib
 import math
 import os
 import re
@@ -181,6 +182,14 @@ class Outlet:
     def __del__(self) -> None:
         if self._owned:
             os.close(self._fd)
+
+    @property
+    def columns(self) -> int:
+        """Of the terminal that this is; 80 where it does not say."""
+        # Not what COLUMNS says: a shell that exports it does not tell us of a new size.
+        with contextlib.suppress(OSError):
+            return os.get_terminal_size(self._fd).columns or 80
+        return 80
 
     def give_up_in(self, seconds: float) -> None:
         """From now on no write waits past that, in whatever thread; callable from any."""

@@ -210,7 +210,9 @@ def noticed(told: list[NodeEvent]) -> bool:
 
 @pytest.mark.parametrize("whose", [ALICE, BOB])
 @pytest.mark.parametrize("record", range(RECORDS))
-@pytest.mark.parametrize("tamper", [drop, repeat, "hold", "cut"], ids=str)
+@pytest.mark.parametrize(
+    "tamper", [drop, repeat, "hold", "cut"], ids=["drop", "repeat", "hold", "cut"]
+)
 async def test_a_record_dropped_repeated_swapped_or_cut_is_noticed_and_nothing_is_lost(
     whose: str, record: int, tamper: str | Tamper, autojump_clock: MockClock
 ) -> None:

@@ -238,7 +238,7 @@ async def test_a_signal_ends_it_at_once_and_what_came_how_far_is_told(
         assert await program.end(number) == 128 + number
         found = await outcome(program)
         assert found["exit"] == 128 + number
-        assert found["messages"] <= 2  # a pipe holds no more
+        assert 1 <= found["messages"] <= found["messages"] + found["unconfirmed"] <= 4
         assert found["problem"] == (
             f"A signal ended it. Lines delivered to {there}: {found['messages']}, not confirmed:"
             f" {found['unconfirmed']}."

@@ -131,7 +131,7 @@ def test_each_language_from_the_start(
     try:
         again.until("▸")
         again.until(f"  {language}")
-        assert "/quit" in again.text
+        again.until("/quit")
         assert "Trust no one" not in again.text
         assert greeting in again.text
         assert nobody in again.text

@@ -238,13 +238,13 @@ def _parser(options: Sequence[Option]) -> argparse.ArgumentParser:
     """Splits the words and no more: what it would say of a wrong call is English."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for each in options:
-        names = filter(None, [each.short, each.name])
+        # Not the short names: Pythons disagree on what ``-help`` is then, and -h is seen before.
         if each.bare:
-            parser.add_argument(*names, nargs="?", const=NO_PEER)
+            parser.add_argument(each.name, nargs="?", const=NO_PEER)
         elif each.metavar:
-            parser.add_argument(*names)
+            parser.add_argument(each.name)
         else:
-            parser.add_argument(*names, action="store_true")
+            parser.add_argument(each.name, action="store_true")
     parser.add_argument("text", nargs="?")
     return parser
 

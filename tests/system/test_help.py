@@ -129,8 +129,6 @@ WRONG = [
     (["-x"], "There is no option -x."),
     (["--once", "::1", "-x"],
      "There is no option -x; a TEXT that begins with a hyphen stands after --."),
-    (["--once", "::1", "-hi there"],
-     "There is no option -hi there; a TEXT that begins with a hyphen stands after --."),
     (["--port"], "--port needs a value: --port N."),
     (["--peer-file", "--once"], "--peer-file needs a value: --peer-file FILE."),
     (["--local=yes"], "--local takes no value."),
@@ -265,3 +263,8 @@ def test_the_arguments_are_those_of_the_process_where_none_are_given(
     monkeypatch.setattr("sys.argv", ["fantom-trio", "--follow"])
     assert isinstance(read_options(None), argparse.Namespace)
     assert read_options(None).follow
+
+
+def test_a_text_of_several_words_may_begin_with_a_hyphen() -> None:
+    options = read_options(["--once", "::1", "-hi there"])
+    assert (options.once, options.text) == ("::1", "-hi there")

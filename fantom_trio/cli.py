@@ -48,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(read_options(arguments))
     except WrongCall as error:
-        code = Exit.USAGE
+        code = int(Exit.USAGE)
         outcome = Outcome()
         outcome.fail(str(error))
         if error.as_json:
-            outcome.print(code)
+            code = outcome.print(code)
     except KeyboardInterrupt:  # before or after trio.run
         code = Exit.INTERRUPTED
     # A closed pipe ends quietly: nothing may fail when Python flushes at exit.
@@ -86,9 +86,7 @@ def _once(options: argparse.Namespace) -> int:
         code = Exit.INTERRUPTED
     if code > SIGNALLED:
         outcome.interrupted(lines=options.lines)
-    if options.json:
-        outcome.print(code)
-    return code
+    return outcome.print(code) if options.json else code
 
 
 def _send(options: argparse.Namespace, outcome: Outcome) -> int:

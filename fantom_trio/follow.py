@@ -2,6 +2,7 @@
 
 import base64
 import os
+import stat
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -49,7 +50,7 @@ async def follow(
     """
     if sys.stdout is None:
         tell(_("There is no standard output to write to."))
-        return Exit.USAGE
+        return Exit.UNWRITTEN
     try:
         endpoint = await find()
     except ReachError as error:
@@ -65,16 +66,27 @@ async def follow(
         if invited_only:
             tell(_("Only who brings this is let in, and nobody after them: {invite}",
                    invite=node.invite(where)))  # fmt: skip
-        try:
-            await _Follower(node, sys.stdout.fileno(), count, json).run()
-        except BrokenPipeError:  # whoever read us has enough
-            return Exit.DONE
-        except OSError as error:
-            tell(
-                _("Standard output takes no more: {detail}.", detail=os.strerror(error.errno or 0))
-            )
-            return Exit.UNWRITTEN
-    return Exit.DONE
+        output, code = sys.stdout.fileno(), Exit.DONE
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_until_nobody_reads, output, nursery.cancel_scope)
+            try:
+                await _Follower(node, output, count, json).run()
+            except BrokenPipeError:  # whoever read us has enough
+                pass
+            except OSError as error:
+                detail = os.strerror(error.errno or 0)
+                tell(_("Standard output takes no more: {detail}.", detail=detail))
+                code = Exit.UNWRITTEN
+            nursery.cancel_scope.cancel()
+    return code
+
+
+async def _until_nobody_reads(output: int, scope: trio.CancelScope) -> None:
+    """Cancel ``scope`` when the other end of the pipe is gone: the next message may never come."""
+    if not stat.S_ISFIFO(os.fstat(output).st_mode):
+        return
+    await trio.lowlevel.wait_readable(output)  # never, but for an error
+    scope.cancel()
 
 
 class _Follower:

@@ -35,11 +35,13 @@ MORE = {
     " standard input is sent, but for one line break at its end. Others on this machine can read"
     f" what stands in the call: keep an invite in a file (--peer-file) or in {PEER_VARIABLE}.",
     "--peer-file": "The file holds an address or an invite.",
-    "--lines": "A message for each line, as in tail -f log | fantom-trio --once --lines PEER.",
+    "--lines": "A message for each line, as in tail -f log | fantom-trio --once PEER --lines. An"
+    " empty line is an empty message.",
     "--timeout": "At most 86400, which is a day.",
-    "--follow": "A line break within a message stays one. A message is acknowledged to its sender"
-    " when it is written. To a terminal it is written so that it can only be read, to a pipe or a"
-    " file as it came.",
+    "--follow": "A line break within a message stays one, so that a message may take several lines:"
+    " --json keeps each in one. A text over 61,000 bytes comes in pieces. A message is acknowledged"
+    " to its sender when it is written. To a terminal it is written so that it can only be read, to"
+    " a pipe or a file as it came.",
     "--json": "With --once it is one object, printed at the end: delivered, peer, link, verified,"
     " messages (how many were acknowledged), unconfirmed, exit (the code) and problem (a sentence,"
     " or null). With --follow it is one object a line for each message: from, at (UTC), text,"
@@ -52,8 +54,8 @@ MORE = {
 EXIT_STATUS = {
     Exit.DONE: "All went well. With --once: the peer acknowledged all of it; a classic peer, which"
     " acknowledges nothing, read to the end and closed.",
-    Exit.UNWRITTEN: "Standard output took no more.",
-    Exit.USAGE: "The call is wrong, or there is no address to listen on.",
+    Exit.UNWRITTEN: "Standard output took no more, or there is none.",
+    Exit.USAGE: "The call is wrong, or there is no address or port to listen on.",
     Exit.UNREACHED: "The peer could not be reached.",
     Exit.HANDSHAKE: "Somebody answered, but not as who they should be, or the handshake failed.",
     Exit.UNACKNOWLEDGED: "Sent, but not acknowledged in time.",

@@ -70,10 +70,12 @@ class Outcome:
                   unconfirmed=self.unconfirmed)
             )  # fmt: skip
 
-    def print(self, code: int) -> None:
-        """One JSON object on stdout, as far as there is one."""
+    def print(self, code: int) -> int:
+        """One JSON object on stdout; the exit code, which says so where stdout took none."""
+        unwritten = code or Exit.UNWRITTEN
         if sys.stdout is None:
-            return
+            tell(_("There is no standard output to write to."))
+            return unwritten
         output = sys.stdout.fileno()
         fields = {
             "delivered": code == Exit.DONE,
@@ -93,6 +95,8 @@ class Outcome:
             tell(
                 _("Standard output takes no more: {detail}.", detail=os.strerror(error.errno or 0))
             )
+            return unwritten
+        return code
 
 
 async def send_once(

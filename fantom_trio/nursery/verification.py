@@ -141,6 +141,10 @@ class Verification:
         """The code that waits for our user's answer."""
         return self._code
 
+    def waits(self, how: How) -> bool:
+        """Our user has asked, and the peer has not."""
+        return self._ways[how].asked
+
     def ask_code(self) -> list[Verify]:
         """Our user wants a code; raises ``TrialsUsedUp``.
 

@@ -65,6 +65,10 @@ class App:
         #: Ring for messages in conversations that are not active.
         self.bell = False
         self.active: Conversation | None = None
+        #: Nobody was active yet, since there were no conversations.
+        self._untouched = True
+        #: Whom the prompt named when the line was sent that is being obeyed.
+        self._named: Conversation | None = None
         self.snapshot = Snapshot()
         self._commands = commands
         self._first_peer = first_peer
@@ -128,6 +132,7 @@ class App:
     async def _obey(self, line: Line) -> None:
         """A command, or a message to the peer that the prompt named when Enter was pressed."""
         text = line.text
+        self._named = self._goes_on(line.context)
         if "\n" not in text:
             if text.startswith("//"):
                 text = text[1:]
@@ -137,12 +142,17 @@ class App:
                 return
         await self._send(line, text)
 
+    def _goes_on(self, context: object) -> Conversation | None:
+        """The conversation that a prompt named, or the one it became part of, while it is open."""
+        while isinstance(context, Conversation) and context in self._merged:
+            context = self._merged[context]
+        is_open = isinstance(context, Conversation) and context in self.node.conversations
+        return context if isinstance(context, Conversation) and is_open else None
+
     async def _send(self, line: Line, text: str) -> None:
-        peer = line.context
-        if isinstance(peer, Conversation):
-            peer = self._merged.get(peer, peer)
+        peer = self._named
         try:
-            if not isinstance(peer, Conversation) or peer not in self.node.conversations:
+            if peer is None:
                 if self.node.conversations:
                     self.require_active()
                 raise CommandError(_("Nobody is there to get this: /connect ADDRESS first."))
@@ -195,6 +205,8 @@ class App:
                 note = Message(text, time.time(), State.NOTED, shown=True)
                 event.conversation.history.append(note)
             await self.print(text, alarm=alarm)
+        if isinstance(event, LinkEnded) and event.last and event.conversation is not None:
+            self._forget_if_empty(event.conversation)
         if isinstance(event, Merged) and self.active is event.gone:
             await self.activate(event.conversation)
 
@@ -239,13 +251,15 @@ class App:
 
     def _activate_first(self, peer: Conversation) -> None:
         known = peer in self.node.conversations
-        if self.active is None and known and self.terminal.line_is_empty:
+        if self._untouched and known and self.terminal.line_is_empty:
+            self._untouched = False
             self.active = peer
             self.refresh()
 
     async def activate(self, peer: Conversation) -> None:
         """Make ``peer`` the active one and print what was unread."""
         self.active = peer
+        self._untouched = False
         unread, peer.unread = peer.unread, 0
         self.refresh()
         await self.write(render.rule(peer))
@@ -258,15 +272,23 @@ class App:
         await self.write(render.messages(peer, new[-UNREAD_SHOWN:], self.terminal.columns))
 
     def require_active(self) -> Conversation:
-        """The active conversation; raises ``CommandError``."""
-        if self.active is None:
+        """Whom the prompt named when Enter was pressed; raises ``CommandError``."""
+        if self._named is None:
             raise CommandError(_("No peer is active: /switch PEER makes one so."))
-        return self.active
+        return self._named
 
     def forget(self, peer: Conversation) -> None:
         """``peer`` was closed."""
         if self.active is peer:
             self.active = None
+        self._untouched |= not self.node.conversations
+
+    def _forget_if_empty(self, peer: Conversation) -> None:
+        """Of who came, said nothing and cannot be dialed, nothing need stay."""
+        silent = peer.history.last_said is None and not peer.name and not peer.verified
+        gone = peer.endpoint is None and not peer.online and peer is not self.active
+        if silent and gone:
+            self.node.close(peer)
 
     def _drop_if_closed(self, peer: Conversation) -> None:
         if peer not in self.node.conversations:

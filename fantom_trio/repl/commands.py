@@ -177,7 +177,7 @@ class Commands:
         if name in self.by_name:
             return self.by_name[name]
         near = [known for known in sorted(self.by_name) if name and known.startswith(name)]
-        near = near or difflib.get_close_matches(name, self.by_name, 1, 0.5)
+        near = near or difflib.get_close_matches(name, self.by_name, 1, 0.6)
         if near:
             raise CommandError(
                 _("There is no /{name}. Did you mean /{near}?", name=name, near=", /".join(near))
@@ -210,6 +210,8 @@ class Commands:
         if command.name == "help" and expected:
             found: Iterable[str] = sorted(self.by_name)
         else:
+            # Words before names: a menu has few rows, and peers may be many.
+            expected = sorted(expected, key=lambda parameter: not parameter.words)
             found = (word for parameter in expected for word in parameter.suggest(snapshot))
         return [
             Suggestion(word, len(last)) for word in found if word.lower().startswith(last.lower())

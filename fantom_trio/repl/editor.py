@@ -259,7 +259,7 @@ class Editor:
         return Layout(content, focused_element=line)
 
     def _lines(self) -> int:
-        return self._line.text.count("\n") + 1
+        return self._line.text.removesuffix("\n").count("\n") + 1
 
     def _announcement(self) -> str:
         text = n_(

@@ -113,7 +113,7 @@ class PlainTerminal(Terminal):
     @property
     def columns(self) -> int | None:
         """Where a dumb terminal would wrap, a peer could write into the first column."""
-        return self._outlet.columns if self._to_terminal else None
+        return self._outlet.size.columns if self._to_terminal else None
 
     def bell(self) -> None:
         if self._to_terminal:

@@ -142,7 +142,11 @@ class ScreenTerminal(Terminal):
 
     @property
     def columns(self) -> int | None:
-        return self._outlet.columns
+        return self._outlet.size.columns
+
+    @property
+    def rows(self) -> int | None:
+        return self._outlet.size.lines
 
     @property
     def line_is_empty(self) -> bool:

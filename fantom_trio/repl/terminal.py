@@ -106,6 +106,11 @@ class Terminal(ABC):
         return None
 
     @property
+    def rows(self) -> int | None:
+        """How high the screen is; None: what is written is not for a screen."""
+        return None
+
+    @property
     def line_is_empty(self) -> bool:
         """Nobody is typing, as far as can be known here."""
         return True
@@ -184,12 +189,13 @@ class Outlet:
             os.close(self._fd)
 
     @property
-    def columns(self) -> int:
-        """Of the terminal that this is; 80 where it does not say."""
+    def size(self) -> os.terminal_size:
+        """Columns and rows of the terminal that this is; 80 and 24 where it does not say."""
         # Not what COLUMNS says: a shell that exports it does not tell us of a new size.
         with contextlib.suppress(OSError):
-            return os.get_terminal_size(self._fd).columns or 80
-        return 80
+            columns, rows = os.get_terminal_size(self._fd)
+            return os.terminal_size((columns or 80, rows or 24))
+        return os.terminal_size((80, 24))
 
     def give_up_in(self, seconds: float) -> None:
         """From now on no write waits past that, in whatever thread; callable from any."""

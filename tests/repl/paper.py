@@ -33,6 +33,8 @@ class Paper(Terminal):
         self.copied: list[str] = []
         self.done: list[str] = []
         self._columns = columns
+        #: How high the screen is.
+        self.height = 24
         self._keyboard, self._lines = trio.open_memory_channel[Line](math.inf)
         self._whisper, self._secrets = trio.open_memory_channel[str | None](math.inf)
         self._changed = trio.Event()
@@ -109,6 +111,10 @@ class Paper(Terminal):
     @property
     def columns(self) -> int | None:
         return self._columns
+
+    @property
+    def rows(self) -> int | None:
+        return self.height if self._columns is not None else None
 
     @property
     def line_is_empty(self) -> bool:

@@ -432,7 +432,9 @@ async def test_a_closed_conversation_is_forgotten_and_its_number_free() -> None:
         assert paper.prompt == NOBODY  # whoever is left does not move up
         await visitor(app, 40003, "hi")
         await paper.shows(" 1 [::1]:40003")
-        assert paper.prompt == "1 [::1]:40003 classic ▸ "
+        assert paper.prompt == NOBODY  # nor does who comes
+        paper.enter("/switch 1")
+        await paper.shows("1 [::1]:40003 classic ▸ ")
 
 
 @pytest.mark.parametrize("name", ["bob", "боб", "天地", "x" * 32, "b0b", "é", "you", "o'brien-2"])

@@ -316,7 +316,7 @@ def completed(before: str, commands: Commands = MADE_UP) -> list[str]:
         ("/paint ", ["/paint red", "/paint green"]),
         ("/paint g", ["/paint green"]),
         ("/lamp o", ["/lamp off", "/lamp on"]),
-        ("/nod ", ["/nod bob", "/nod Bobby", "/nod 3", "/nod up", "/nod --down"]),
+        ("/nod ", ["/nod up", "/nod --down", "/nod bob", "/nod Bobby", "/nod 3"]),
         ("/nod u", ["/nod up"]),
         ("/nod bob ", ["/nod bob up", "/nod bob --down"]),
         ("/nod up ", []),

@@ -51,14 +51,17 @@ def test_a_drawn_invite_is_read_by_a_scanner(host: str) -> None:
     assert scanned(drawing.text) == invite
     lines = SGR.sub("", drawing.text).splitlines()
     assert {len(line) for line in lines} == {drawing.columns}
-    assert drawing.columns <= 41
-    assert len(lines) <= 21  # with prompt and toolbar it fits 24 rows
+    assert (drawing.columns, drawing.rows) <= (41, 21)
+    assert len(lines) == drawing.rows
+    narrow = qr.draw(invite, 40)
+    assert narrow.columns <= 40
+    assert scanned(narrow.text) == invite
 
 
 async def test_invite_qr_draws_the_invite_that_it_prints() -> None:
     async with chat(columns=80) as (_, paper):
         paper.enter("/invite --qr")
-        await paper.until(lambda: f"{HERE}\n" in paper.text)
+        await paper.until(lambda: "█\n" in paper.text)
         drawn = [
             line for line in SGR.sub("", paper.written).splitlines() if set(line) <= {*MODULES}
         ]
@@ -67,12 +70,26 @@ async def test_invite_qr_draws_the_invite_that_it_prints() -> None:
         assert scanned("\n".join(drawn)) == printed[0]
 
 
-async def test_a_narrow_screen_gets_the_invite_without_its_picture() -> None:
-    async with chat(columns=36) as (_, paper):
+@pytest.mark.parametrize("rows", [24, 23, 22])
+async def test_the_picture_is_the_last_that_is_printed_and_on_the_screen_whole(rows: int) -> None:
+    async with chat(columns=80) as (app, paper):
+        app.node._links.listener = Endpoint("2001:db8:1234:5678:9abc:def0:1234:5678")
+        paper.height = rows
         paper.enter("/invite --qr")
-        await paper.until(lambda: "\nfantom://" in paper.text)
+        await paper.until(lambda: "QR code" in paper.text or "█\n" in paper.text)
+        assert "\nfantom://" in paper.text
+        assert ("█" in paper.text) is (rows >= 23)
+        if rows >= 23:
+            assert set(SGR.sub("", paper.text).split("\n")[-22]) <= {*MODULES}
+
+
+async def test_a_narrow_screen_gets_the_invite_without_its_picture() -> None:
+    async with chat(columns=34) as (_, paper):
+        paper.enter("/invite --qr")
+        await paper.until(lambda: "QR code" in " ".join(paper.text.split()))
+        assert "\nfantom://" in paper.text
         assert "█" not in paper.text
-        assert "too narrow for the QR code" in " ".join(paper.text.split())
+        assert "too small for the QR code" in " ".join(paper.text.split())
 
 
 # The bell.

@@ -248,7 +248,11 @@ def test_what_was_forgotten_comes_back_by_no_key(sit: Sit) -> None:
     person.enter("/forget")
     person.until(lambda: person.everything.startswith("start>"))
     # Up; undo; yank; search backward, and the search before.
-    person.type(UP + UP + UP + "\x1f\x19\x12\x12\x07" + "end")
+    person.type(UP + UP + UP + "\x1f\x19\x12\x12")
+    person.until("search back:")
+    person.type("\x07")
+    person.until(lambda: "search back:" not in person.text)
+    person.type("end")
     person.until("start> end")
     assert person.everything.split("\n")[0] == "start> end"
 

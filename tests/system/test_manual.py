@@ -1,6 +1,7 @@
 """The man page: made from the source, as it stands in docs, and as a person reads it."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from fantom_trio import manual
 from fantom_trio.manual import EXIT_STATUS, MORE, escape, page
-from fantom_trio.options import PEER_VARIABLE, table
+from fantom_trio.options import PEER_VARIABLE, examples, read_options, table
 from fantom_trio.repl import languages
 from fantom_trio.repl.slash import COMMANDS
 from fantom_trio.tell import Exit
@@ -132,3 +133,14 @@ def test_a_command_that_is_added_comes_into_the_page(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(manual, "COMMANDS", more)
     assert ".TP\n.B /wave [HAND]\nWaves a hand.\n" in page()
+
+
+def test_every_call_in_the_page_and_in_the_help_is_a_right_one() -> None:
+    shown = re.sub(r"\\f[A-Z]", "", page().replace(r"\-", "-").replace(r"\(aq", "'"))
+    shown += "\n".join(call for call, _does in examples())
+    calls = re.findall(r"fantom-trio (--[^.\n|>]*[^.\n|> ])", shown)
+    assert len(calls) >= 8
+    for call in calls:
+        words = shlex.split(call.replace("PEER", "[::1]:31488"))
+        if "--completion" not in words:
+            read_options(words)

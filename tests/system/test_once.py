@@ -551,18 +551,18 @@ async def test_as_json_an_interrupt_is_one_object_too(where: str) -> None:
         assert await program.errors.rest() == ""
 
 
-async def test_as_json_a_standard_output_that_takes_nothing_changes_no_exit_code() -> None:
+async def test_as_json_a_standard_output_that_takes_nothing_exits_1() -> None:
     async with listening_node() as node:
-        for redirection, told in (
-            (">&-", []),
-            ("| true", []),
-            (">/dev/full", ["Standard output takes no more: No space left on device."]),
+        for redirection, code, told in (
+            (">&-", 1, ["There is no standard output to write to."]),
+            ("| true", 0, []),
+            (">/dev/full", 1, ["Standard output takes no more: No space left on device."]),
         ):
             done = await trio.run_process(
                 ["sh", "-c", f'"$0" -m fantom_trio --json --once "$1" hi {redirection}',
                  sys.executable, str(node.listener)],
                 env=environment(), capture_stdout=True, capture_stderr=True, check=False,
             )  # fmt: skip
-            assert (done.returncode, done.stdout) == (0, b"")
+            assert (done.returncode, done.stdout) == (code, b"")
             assert sentences(done)[1:] == told
             assert await next_texts(node, 1) == ["hi"]

@@ -4,6 +4,7 @@ from typing import Literal
 
 from fantom_trio.nursery import (
     Conversation,
+    How,
     InvitesFull,
     LinkKind,
     NotLinked,
@@ -15,6 +16,9 @@ from fantom_trio.repl.app import App
 from fantom_trio.repl.commands import CommandError
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.slash.registry import COMMANDS
+
+#: Rows below what is printed: the prompt and the toolbar.
+FOOT = 2
 
 
 @COMMANDS.add
@@ -49,8 +53,6 @@ async def invite(app: App, how: Literal["--qr", "off"] | None = None) -> None:
             " counts as verified, and /connect with it proves to them that it is you."
         )
     )
-    if how == "--qr":
-        await _draw(app, str(made))
     # Never folded, so that it is copied in one piece.
     await app.write(f"{made}\n")
     if listener.is_loopback:
@@ -63,16 +65,25 @@ async def invite(app: App, how: Literal["--qr", "off"] | None = None) -> None:
                 host=listener.host,
             )
         )
+    if how == "--qr":
+        await _draw(app, str(made))
 
 
 async def _draw(app: App, text: str) -> None:
-    drawing = qr.draw(text)
-    needed = drawing.columns
-    if app.terminal.columns is None or app.terminal.columns >= needed:
+    """The last that is printed: it must be on the screen whole, prompt and toolbar below."""
+    columns, rows = app.terminal.columns, app.terminal.rows
+    drawing = qr.draw(text, columns)
+    fits = columns is None or drawing.columns <= columns
+    if fits and (rows is None or drawing.rows + FOOT <= rows):
         await app.write(drawing.text)
         return
     await app.print(
-        _("The screen is too narrow for the QR code, which takes {n} columns.", n=needed)
+        _(
+            "The screen is too small for the QR code, which takes {columns} columns and {rows}"
+            " rows.",
+            columns=drawing.columns,
+            rows=drawing.rows + FOOT,
+        )
     )
 
 
@@ -123,14 +134,14 @@ async def _ask_code(app: App, peer: Conversation) -> None:
         ) from None
     if verification.code is not None:
         await app.print(render.code(peer, verification.code))
-    else:
+    elif verification.waits(How.CODE):  # else the peer has asked already, and the code comes now
         await app.print(
             _("The code comes as soon as {name} has typed /verify as well.", name=render.name(peer))
         )
 
 
 async def _ask_word(app: App, peer: Conversation) -> None:
-    app.node.verification(peer)  # before anybody types a secret
+    _session, verification = app.node.verification(peer)  # before anybody types a secret
     text = await app.terminal.read_secret(_("The word that you both know: "))
     if text is None:
         return
@@ -150,6 +161,8 @@ async def _ask_word(app: App, peer: Conversation) -> None:
                 name=render.name(peer),
             )
         ) from None
+    if not verification.waits(How.WORD):
+        return
     await app.print(
         _(
             "The word is compared as soon as {name} has typed /verify --word as well.",

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 import trio
 
@@ -286,6 +286,34 @@ class Node:
         self.disconnect(conversation)
         conversation.forget()
         self._book.remove(conversation)
+
+    def moved(self, gone: Collection[str] = ()) -> None:
+        """Our addresses are others: links from those that are ``gone`` end as lost.
+
+        A native one is dialed again, and whoever waits to be dialed again is dialed now.
+        """
+        for conversation in self._book:
+            for link in conversation.links:
+                if link.here.host in gone:
+                    link.end(Ending(Why.LOST))
+        self._redial_now()
+
+    def woke(self) -> None:
+        """This machine slept: every native link ends as silent, and is dialed again.
+
+        After ``DEAD_SECONDS`` the peer has given it up, and before that a new one costs no more
+        than to ask whether the old one lives. A classic link cannot be made again by us alone.
+        """
+        for conversation in self._book:
+            for session in conversation.sessions:
+                session.connection.end(Ending(Why.SILENT))
+        self._redial_now()
+
+    def _redial_now(self) -> None:
+        for conversation in self._book:
+            conversation.redial_pause = 0
+            if conversation.outgoing is not None and conversation.outgoing.again:
+                conversation.outgoing.hurry()
 
     def burn(self) -> None:
         """Cut every link without a goodbye, and forget every message and invite."""

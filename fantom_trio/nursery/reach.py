@@ -1,11 +1,10 @@
 """Our own address: what a service sees us come from, or what the interfaces have.
 
-Public mode asks the address service once, over IPv6 alone. Link-local mode asks nobody. Whatever
+Public mode asks the address service, over IPv6 alone. Link-local mode asks nobody. Whatever
 goes wrong is a ``ReachError``; what other libraries raise is mapped here.
 """
 
 import ipaddress
-import socket
 import ssl
 import sys
 import time
@@ -13,12 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from email.utils import mktime_tz, parsedate_tz
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from fantom_trio.nursery.interfaces import (
+    Interface,
+    ReachError,
+    ReachProblem,
+    list_interfaces,
+    port_holder,
+)
 from fantom_trio.wire.address import AddressError, AddressProblem, Endpoint, canonical_host
 
 if TYPE_CHECKING:
@@ -46,7 +51,6 @@ DEFAULT_SERVICE = "https://api64.ipify.org"
 SERVICE_TIMEOUT = 5.0  # seconds for name, connection, TLS and answer together
 MAX_ANSWER = 256  # bytes: five times the longest address
 CALENDAR = range(32_503_680_000)  # seconds since 1970 that every system can show: to the year 3000
-MAX_DETAIL = 100  # characters: it ends a sentence on the screen
 
 _VIRTUAL_ON_LINUX = ("lo", "virbr", "docker", "tun", "tap", "veth", "br-", "vmnet")
 # Windows names its adapters in its own language; the rest are VPNs, bridges and pseudo-interfaces.
@@ -58,72 +62,6 @@ _REAL_ON_WINDOWS = (
 _VIRTUAL_ON_WINDOWS = ("*", "virtual", "vmware", "hyper-v", "bluetooth", "loopback", "tap", "vpn")
 # The same on every Mac with a T2 chip: a link to the chip itself, listed before the real ones.
 _T2_CHIP = "fe80::aede:48ff:fe00:1122"
-
-
-class ReachProblem(Enum):
-    """Why our own address is not known; the value is a short clause for logs."""
-
-    INTERFACES = "the interfaces cannot be read"
-    NO_IPV6 = "this machine has no IPv6 address"
-    NO_LINK_LOCAL = "no real interface has a link-local address"
-    SERVICE_URL = "the address service is no https URL"
-    UNREACHABLE = "the address service cannot be reached"
-    TIMED_OUT = "the address service did not answer in time"
-    TLS = "the address service did not complete TLS"
-    CERTIFICATE = "the address service's certificate is not trusted"
-    REDIRECTED = "the address service sent us elsewhere"
-    STATUS = "the address service answered with an error"
-    ANSWERED_IPV4 = "the address service answered with an IPv4 address"
-    ANSWERED_GARBAGE = "the address service answered with no address"
-    NOT_OURS = "the address service answered with an address this machine does not have"
-
-
-class ReachError(Exception):
-    """``problem`` says why, ``detail`` ends the sentence: short, printable, possibly empty."""
-
-    def __init__(self, problem: ReachProblem, detail: str = "") -> None:
-        # The last guard: no control or bidi character gets past here, whoever wrote it.
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in detail[:MAX_DETAIL])
-        self.problem = problem
-        self.detail = shown[:MAX_DETAIL]
-        super().__init__(f"{problem.value}: {self.detail}" if detail else problem.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """A network interface: ``addresses`` are its IPv6 ones, canonical and without zone.
-
-    ``index`` is 0 where the system does not tell it.
-    """
-
-    name: str
-    index: int
-    is_up: bool
-    is_loopback: bool
-    addresses: tuple[str, ...]
-
-
-def list_interfaces() -> list[Interface]:
-    """All interfaces, by index; raises ``ReachError``."""
-    try:
-        import psutil  # only here and only now: a program that is given its address needs no list
-
-        rows, stats = psutil.net_if_addrs(), psutil.net_if_stats()
-    except Exception as error:  # the system's, or psutil's own
-        raise ReachError(ReachProblem.INTERFACES, str(error)) from error
-    interfaces = []
-    for name in rows:
-        hosts: dict[str, None] = {}
-        for row in rows[name]:
-            if row.family == socket.AF_INET6:
-                host = row.address.partition("%")[0]  # a zone or none, as the system likes
-                hosts[str(ipaddress.IPv6Address(host))] = None
-        is_loopback = "::1" in hosts  # Windows has no flags
-        if name in stats:
-            is_loopback |= "loopback" in stats[name].flags.split(",")
-        is_up = name in stats and stats[name].isup
-        interfaces.append(Interface(name, _index(name), is_up, is_loopback, tuple(hosts)))
-    return sorted(interfaces, key=lambda interface: interface.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +82,7 @@ def is_own_address(endpoint: Endpoint, interfaces: Sequence[Interface] | None = 
     A zone, where there is one, must be that interface's name or index. Raises ``ReachError``.
     """
     return any(
-        interface.is_up
-        and endpoint.host in interface.addresses
-        and endpoint.zone in ("", interface.name, str(interface.index))
+        interface.is_up and interface.has(endpoint)
         for interface in (list_interfaces() if interfaces is None else interfaces)
     )
 
@@ -195,28 +131,6 @@ def own_addresses(
             elif interface.is_up and _is_wide(host):
                 found.append(endpoint)
     return found
-
-
-def port_holder(endpoint: Endpoint) -> str | None:
-    """The program that listens there; empty where the system keeps its name to itself.
-
-    None where nobody listens, or where even that is not told. It looks at every process there is:
-    best in a thread.
-    """
-    import psutil
-
-    try:
-        for row in psutil.net_connections("tcp6"):
-            if (
-                row.status == psutil.CONN_LISTEN
-                and row.laddr
-                and row.laddr.port == endpoint.port
-                and row.laddr.ip.partition("%")[0] in (endpoint.host, "::")
-            ):
-                return psutil.Process(row.pid).name() if row.pid else ""
-    except Exception:  # the system's, or psutil's own: some systems tell root only
-        return None
-    return None
 
 
 async def public_address(
@@ -383,22 +297,3 @@ def _is_real(interface: Interface, platform: str) -> bool:
 
 def _zone(interface: Interface, platform: str) -> str:
     return interface.name if platform.startswith("linux") else str(interface.index)
-
-
-def _index(name: str) -> int:
-    """The system's number for an interface, 0 where it has none."""
-    if sys.platform == "win32":
-        # socket.if_nametoindex wants "ethernet_32770" there; psutil gives "Ethernet", an alias.
-        import ctypes
-
-        helper = ctypes.WinDLL("iphlpapi")
-        luid, index = ctypes.c_uint64(), ctypes.c_ulong()
-        failed = helper.ConvertInterfaceAliasToLuid(name, ctypes.byref(luid))
-        failed = failed or helper.ConvertInterfaceLuidToIndex(
-            ctypes.byref(luid), ctypes.byref(index)
-        )
-        return 0 if failed else index.value
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:  # it went away a moment ago
-        return 0

@@ -33,6 +33,7 @@ from fantom_trio.repl.commands import CommandError, Commands, Snapshot
 from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import OwnAddress, Where
+from fantom_trio.repl.port_mapping import OpenPort
 from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View
 
 __all__ = ["App", "Where"]
@@ -62,6 +63,7 @@ class App:
         #: Where the user wants to be reached.
         self.where = where
         self.own = OwnAddress(self, where)
+        self.port = OpenPort(self)
         #: Ring for messages in conversations that are not active.
         self.bell = False
         self.active: Conversation | None = None
@@ -89,6 +91,8 @@ class App:
                 self.refresh()
                 await self._welcome()
                 nursery.start_soon(self._show_events)
+                if self.where.mode != "loopback":
+                    await nursery.start(self.own.watch)
                 self.own.find()
                 await self._read_lines()
                 self.stop()
@@ -318,7 +322,9 @@ class App:
             )
 
     def listening(self, where: Endpoint) -> None:
-        """The listener is up: whoever was to be dialed then is dialed."""
+        """The listener is up: its port is asked for, and whoever waits for it is dialed."""
+        if self.where.open_port:
+            self.port.start(where)
         if self._first_peer is not None:
             self.node.connect(self._first_peer, "echo")
             self._first_peer = None

@@ -20,7 +20,7 @@ import trio
 import trustme
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from fantom_trio.nursery import reach
+from fantom_trio.nursery import interfaces as interfaces_module
 from fantom_trio.nursery.reach import (
     SERVICE_TIMEOUT,
     Interface,
@@ -528,7 +528,7 @@ def machine(rows: Sequence[tables.Row], monkeypatch: pytest.MonkeyPatch) -> list
     indexes = {name: index for name, index, _, _, _ in rows}
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: addresses)
     monkeypatch.setattr(psutil, "net_if_stats", lambda: stats)
-    monkeypatch.setattr(reach, "_index", indexes.__getitem__)
+    monkeypatch.setattr(interfaces_module, "_index", indexes.__getitem__)
     return list_interfaces()
 
 
@@ -602,6 +602,45 @@ def test_a_recorded_machine_is_read_with_its_zones_taken_off(
     assert interfaces["lo0"] == Interface("lo0", 1, True, True, ("::1", "fe80::1"))
     assert interfaces["gif0"] == Interface("gif0", 2, False, False, ())
     assert interfaces["en0"].addresses == ("fe80::1c3b:a4d0:77e2:90ab", "2001:db8:7::a1")
+
+
+# As Linux writes them: address, index, prefix length, scope, flags, name.
+IF_INET6 = """\
+20010db8001200000000000000000005 04 40 00 00 wlp2s0
+20010db8001200007c1a22fffe010009 04 40 00 21 wlp2s0
+fe800000000000008e1645fffe0a0007 04 40 20 40 wlp2s0
+fe80000000000000505400fffe120001 03 40 20 c4 virbr0
+fe800000000000000042c1fffe220003 06 40 20 80 wlp2s0
+"""
+
+
+def test_linux_tells_which_addresses_are_temporary_on_their_way_out_or_not_to_be_used_yet(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    table = tmp_path / "if_inet6"
+    table.write_text(IF_INET6)
+    monkeypatch.setattr(interfaces_module, "_LINUX_TABLE", table)
+    found = {each.name: each for each in machine(tables.LINUX_LAPTOP, monkeypatch)}
+    wifi = found["wlp2s0"]
+    assert wifi.addresses == ("2001:db8:12::5", "2001:db8:12:0:7c1a:22ff:fe01:9")
+    assert wifi.temporary == wifi.deprecated == {"2001:db8:12:0:7c1a:22ff:fe01:9"}
+    # An optimistic one (RFC 4429) is in use while duplicates are looked for.
+    assert found["virbr0"].addresses == ("fe80::5054:ff:fe12:1",)
+    # Flags belong to an interface and its address.
+    assert found["br-1f0a77c2d9e1"].addresses == ("fe80::42:c1ff:fe22:3",)
+
+
+@pytest.mark.parametrize("table", ["", "no table of ours", IF_INET6[:60]])
+def test_what_linux_does_not_tell_is_not_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, table: str
+) -> None:
+    file = tmp_path / "if_inet6"
+    if table:
+        file.write_text(table)
+    monkeypatch.setattr(interfaces_module, "_LINUX_TABLE", file)
+    found = machine(tables.LINUX_LAPTOP, monkeypatch)
+    assert not any(each.temporary or each.deprecated for each in found)
+    assert sum(len(each.addresses) for each in found) == 10
 
 
 def test_loopback_is_known_without_flags(monkeypatch: pytest.MonkeyPatch) -> None:

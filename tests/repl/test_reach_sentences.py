@@ -4,7 +4,7 @@ import functools
 import math
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +42,7 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
     return server_context(authority, "localhost")
 
 
-def nothing_nearby() -> Endpoint:
+def nothing_nearby(interfaces: Sequence[Interface] | None = None) -> Endpoint:
     raise ReachError(ReachProblem.NO_LINK_LOCAL)
 
 
@@ -225,7 +225,7 @@ async def test_a_machine_on_a_network_stays_there_for_its_neighbours(
     tls: ssl.SSLContext, bound: list[Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nearby = Endpoint("fe80::5", 0, "eth0")
-    monkeypatch.setattr(own_address_module, "link_local_address", lambda: nearby)
+    monkeypatch.setattr(own_address_module, "link_local_address", lambda _=None: nearby)
     async with (
         serving(tls, http("203.0.113.5")) as service,
         chat(where=Where(service=service.url)) as (app, paper),

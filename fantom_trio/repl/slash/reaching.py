@@ -6,8 +6,10 @@ from typing import Literal
 from fantom_trio.nursery import (
     LISTENER_PORTS,
     Endpoint,
+    Interface,
     ReachError,
     list_interfaces,
+    network_of,
 )
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.app import App
@@ -27,19 +29,19 @@ async def address(app: App) -> None:
     """
     listener = app.node.listener
     try:
-        interfaces = list_interfaces()
+        interfaces = [each for each in list_interfaces() if each.is_up]
     except ReachError as error:
         raise CommandError(explain_reach(error)) from None
     for interface in interfaces:
-        for host in interface.addresses:
+        # The stable ones first; of those on their way out only the one that peers know.
+        for host in sorted(interface.addresses, key=interface.temporary.__contains__):
             endpoint = Endpoint(host, app.node.own_port)
             if endpoint.is_link_local:
                 endpoint = replace(endpoint, zone=interface.name)
-            used = listener is not None and endpoint == listener
-            if interface.is_up and (used or not endpoint.is_loopback):
-                await app.print(
-                    f"{'*' if used else ' '} {endpoint}  {sanitize.line(interface.name)}"
-                )
+            used = _is_at(listener, endpoint, interface)
+            if used or not (endpoint.is_loopback or host in interface.deprecated):
+                about = [sanitize.line(interface.name), *_lifetimes(interface, host)]
+                await app.print(f"{'*' if used else ' '} {endpoint}  {', '.join(about)}")
     if listener is None:
         await app.print(_("Nobody can dial you: /listen starts the listener."))
     elif app.terminal.copy(str(listener)):
@@ -49,6 +51,43 @@ async def address(app: App) -> None:
                 where=listener,
             )
         )
+    if listener is not None and (stable := _stable_instead(listener, interfaces)) is not None:
+        await app.print(
+            _(
+                "{where} is temporary and changes within a day, {stable} does not: to be reached"
+                " there, start with --address {stable}",
+                where=listener,
+                stable=stable,
+            )
+        )
+
+
+def _is_at(listener: Endpoint | None, endpoint: Endpoint, interface: Interface) -> bool:
+    """The listener's zone may be a name or an index."""
+    if listener is None or listener.port != endpoint.port or not interface.has(listener):
+        return False
+    return listener.host == endpoint.host
+
+
+def _lifetimes(interface: Interface, host: str) -> list[str]:
+    words = []
+    if host in interface.temporary:
+        words.append(_("temporary"))
+    if host in interface.deprecated:
+        words.append(_("on its way out"))
+    return words
+
+
+def _stable_instead(listener: Endpoint, interfaces: list[Interface]) -> str | None:
+    """A lasting address beside a temporary one that we listen on."""
+    for interface in interfaces:
+        if listener.host in interface.temporary:
+            for host in interface.addresses:
+                passing = host in interface.temporary | interface.deprecated
+                same = network_of(host) == network_of(listener.host)
+                if same and not passing:
+                    return host
+    return None
 
 
 @COMMANDS.add
@@ -69,13 +108,11 @@ async def listen(app: App, port: int | Literal["off"] | None = None) -> None:
     """
     if port == "off":
         app.own.stop_finding()
+        app.port.stop()
         await app.node.stop_listening()
         await app.print(_("Nobody can dial you now; open links stay open."))
         return
     if isinstance(port, int) and port not in LISTENER_PORTS:
         raise CommandError(_("The port must be between 30000 and 65535."))
     app.node.own_port = port or app.node.own_port
-    if app.own.known is None:
-        app.own.find()
-    else:
-        await app.own.listen(replace(app.own.known, port=app.node.own_port))
+    await app.own.listen_again()

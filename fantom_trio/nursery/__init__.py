@@ -2,11 +2,20 @@
 
 How to read this folder: ``node`` holds the nursery and is what the user's side talks to. ``links``
 makes every link: a ``connection`` (one stream, one ``wire.Link``, one cancel scope), made by the
-listener or by ``dial``, let in by the ``greeter``, brought by the ``book`` to its ``conversation``
-and run by ``classic`` or ``native``. What happens is told in ``events``, by the ``teller``; every
-bound stands in ``limits``. Streams come from a ``network``, and the operating system's is ``tcp``.
+listener or by ``dial``, whose ``approach`` says from which port and for how long, let in by the
+``greeter``, brought by the ``book`` to its ``conversation`` and run by ``classic`` or ``native``.
+What happens is told in ``events``, by the ``teller``; every bound stands in ``limits``. Streams
+come from a ``network``, and the operating system's is ``tcp``.
 """
 
+from fantom_trio.nursery.changes import (
+    Change,
+    Changes,
+    Surroundings,
+    network_of,
+    open_changes,
+    way_out,
+)
 from fantom_trio.nursery.connection import Connection, Ending, Why
 from fantom_trio.nursery.conversation import Conversation, OutboxFull
 from fantom_trio.nursery.deliver import Piece, Receipt, Source, deliver
@@ -44,13 +53,25 @@ from fantom_trio.nursery.events import (
     Received,
     Redialing,
     Sent,
+    Unanswered,
     Verifying,
 )
 from fantom_trio.nursery.greeter import Greeter
+from fantom_trio.nursery.interfaces import Interface
 from fantom_trio.nursery.invites import InvitesFull
 from fantom_trio.nursery.limits import LISTENER_PORTS, Limits
 from fantom_trio.nursery.message import Message, State
 from fantom_trio.nursery.node import Node, NotLinked, NoWayBack, open_node
+from fantom_trio.nursery.port_mapping import (
+    Granted,
+    Lost,
+    NoRouter,
+    PortEvent,
+    Refused,
+    Silent,
+    keep_open,
+    port_nonce,
+)
 from fantom_trio.nursery.reach import (
     DEFAULT_SERVICE,
     ReachError,
@@ -88,6 +109,7 @@ from fantom_trio.wire import (
     is_invite,
     secrets_are_locked,
 )
+from fantom_trio.wire.pcp import PcpResult
 from fantom_trio.wire.records import MAX_TEXT
 from fantom_trio.wire.verify import Flaw, prepare_word
 
@@ -130,6 +152,7 @@ __all__ = [
     "Wished",
     # our own address
     "DEFAULT_SERVICE",
+    "Interface",
     "ReachError",
     "ReachProblem",
     "is_own_address",
@@ -138,6 +161,23 @@ __all__ = [
     "public_address",
     "secrets_are_locked",
     "with_zone",
+    # that it changes
+    "Change",
+    "Changes",
+    "Surroundings",
+    "network_of",
+    "open_changes",
+    "way_out",
+    # our port in the router's firewall
+    "Granted",
+    "Lost",
+    "NoRouter",
+    "PcpResult",
+    "PortEvent",
+    "Refused",
+    "Silent",
+    "keep_open",
+    "port_nonce",
     # why nobody can reach us
     "AddressKind",
     "Clock",
@@ -170,6 +210,7 @@ __all__ = [
     "Received",
     "Redialing",
     "Sent",
+    "Unanswered",
     "Verifying",
     # the wire's words, for the floor above
     "DEFAULT_PORT",

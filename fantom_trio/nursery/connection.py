@@ -249,4 +249,8 @@ class Connection:
     def close(self) -> None:
         """Wipe the keys, then close the stream; synchronous and idempotent."""
         self.link.wipe()
-        self._stream.close()
+        if self.ending is not None and self.ending.why is Why.SILENT:
+            # What we wrote last would keep the ports that the next link comes from.
+            self._stream.abort()
+        else:
+            self._stream.close()

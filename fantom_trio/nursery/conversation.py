@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import trio
 
+from fantom_trio.nursery.approach import Approach
 from fantom_trio.nursery.connection import Connection, Ending, Why
 from fantom_trio.nursery.identity import PeerIdentity
 from fantom_trio.nursery.limits import Limits
@@ -98,6 +99,10 @@ class Outgoing:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     #: Once a classic handshake is done.
     connection: Connection | None = None
+    #: The dial that is under way.
+    approach: Approach | None = None
+    #: Another link came up, and nothing is dialed for any more.
+    overtaken: bool = False
     _hurried: trio.Event = field(default_factory=trio.Event)
 
     def end(self) -> None:
@@ -107,15 +112,23 @@ class Outgoing:
         else:
             self.connection.end(Ending(Why.DISCONNECTED))
 
+    def overtake(self) -> None:
+        """A native link is up: what is not a connection yet is not to be one."""
+        self.overtaken = True
+        if self.approach is not None:
+            self.approach.overtake()
+        self.hurry()
+
     def hurry(self) -> None:
         """The user wants it now: no pause before the next try."""
         self._hurried.set()
 
-    async def pause(self, seconds: float) -> None:
-        """Wait before the next try."""
+    async def pause(self, seconds: float) -> bool:
+        """Wait before the next try; True: the user cut it short."""
         with trio.move_on_after(seconds):
             await self._hurried.wait()
-        self._hurried = trio.Event()
+        hurried, self._hurried = self._hurried.is_set(), trio.Event()
+        return hurried
 
 
 @dataclass(eq=False)
@@ -195,6 +208,12 @@ class Conversation:
         """We dial, and there is no answer yet."""
         return self.outgoing is not None and self.outgoing.connection is None
 
+    def is_up(self, invite: Invite | None) -> bool:
+        """Nothing is to be dialed for: not even to present a new invite."""
+        if self.session is not None:
+            return invite is None or self.session.identity.token == invite.token
+        return self.outgoing is not None and self.outgoing.connection is not None
+
     @property
     def undelivered(self) -> int:
         """How many of our messages the peer has not acknowledged; a classic one: not got."""
@@ -246,6 +265,16 @@ class Conversation:
         waiting.clear()
         for message in messages:
             self._queue(message)
+
+    def end_session(self, connection: Connection) -> Session:
+        """This native link is gone: the next carries on where it stopped."""
+        session = next(each for each in self.sessions if each.connection is connection)
+        self.sessions.remove(session)
+        if self.session is not None:
+            self.session.wake()
+        if trio.current_time() - session.began >= self.limits.steady_seconds:
+            self.redial_pause = 0
+        return session
 
     async def next_batch(self) -> list[Message]:
         """Wait until something waits for a classic link: it stays queued until ``sent``."""

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import trio
 
+from fantom_trio.nursery.approach import Approach
 from fantom_trio.nursery.connection import Connection, NotAdmitted, Why
-from fantom_trio.nursery.errors import ConnectionLost, DialError, DialProblem
+from fantom_trio.nursery.errors import ConnectionLost, DialError, DialProblem, PortTaken
 from fantom_trio.nursery.greeter import Greeter
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.network import Network, same_kind
@@ -26,18 +27,24 @@ async def dial(
     expected: bytes | None = None,
     network: Network = TCP,
     deadline: float = math.inf,
+    approach: Approach | None = None,
 ) -> Connection:
     """Connect and exchange the first lines, with a native peer also each ``hello``.
 
     Every try makes fresh keys. ``own`` is our listener, ``own_port`` the port to name to a classic
     peer where there is none of that kind of address; ``expected`` the fingerprint that the peer
-    must prove. A peer that breaks off is tried again after short pauses. ``deadline``, on Trio's
-    clock, may be nearer than the limits. Raises ``DialError``; cancelled or failed, it leaves no
-    key and no stream behind.
+    must prove. A peer that breaks off is tried again after short pauses, one that does not answer
+    as the ``approach`` says; without that it is one try from any port. ``deadline``, on Trio's
+    clock, may be nearer than the limits. Raises ``DialError`` or, from the approach, ``Overtaken``;
+    cancelled or failed, it leaves no key and no stream behind.
     """
+    approach = approach or Approach(endpoint)
+    anywhere = None if own is None else replace(own, port=0)
 
-    async def once() -> Connection:
-        stream = await network.connect(endpoint, own, min(limits.connect_seconds, _until(deadline)))
+    async def once(source: Endpoint | None) -> Connection:
+        seconds = approach.bound(min(limits.connect_seconds, _until(deadline)))
+        with approach.connecting():
+            stream = await network.connect(endpoint, source, seconds)
         here = own
         if here is None or not same_kind(here, endpoint):
             here = replace(stream.here, port=own_port)
@@ -50,14 +57,23 @@ async def dial(
             raise _handshake_failed(error) from None
         return connection
 
-    for pause in limits.retry_pauses:
+    pauses = iter(limits.retry_pauses)
+    source = approach.source or anywhere
+    while True:
         try:
-            return await once()
+            return await once(source)
+        except PortTaken:
+            await approach.settle()
+            # An earlier link's remains have it, and whoever lets us in does so on any port.
+            source = anywhere
+            continue
         except DialError as error:
-            if error.problem is not DialProblem.BUSY or trio.current_time() + pause > deadline:
-                raise
+            busy = error.problem is DialProblem.BUSY
+            pause = next(pauses, None) if busy else approach.pause_after(error)
+            if pause is None or trio.current_time() + pause > deadline:
+                raise approach.failed(error) from None
         await trio.sleep(pause)
-    return await once()
+        source = approach.source or anywhere
 
 
 _BY_VIOLATION = {

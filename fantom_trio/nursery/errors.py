@@ -6,11 +6,15 @@ import os
 
 from fantom_trio.wire import Endpoint, Violation
 
-__all__ = ["ConnectionLost", "DialError", "DialProblem", "ListenError"]
+__all__ = ["ConnectionLost", "DialError", "DialProblem", "ListenError", "PortTaken"]
 
 
 class ConnectionLost(Exception):
     """The network or the peer's system ended the connection, not the peer's word."""
+
+
+class PortTaken(Exception):
+    """Between the same two addresses and ports there is a connection, or was one a moment ago."""
 
 
 class DialProblem(enum.Enum):
@@ -22,6 +26,7 @@ class DialProblem(enum.Enum):
     NO_ZONE = "a link-local address needs the name of an interface"
     OWN = "this is our own listener"
     NO_ROUTE = "there is no IPv6 route to it"
+    UNREACHABLE = "a router says that there is no way to it"
     FORBIDDEN = "a firewall forbids it"
     REFUSED = "nobody listens on that port"
     TIMEOUT = "nobody answered"
@@ -45,6 +50,11 @@ class DialProblem(enum.Enum):
         """Another try would end the same way: somebody must do something first."""
         return self in _FINAL
 
+    @property
+    def passing(self) -> bool:
+        """A firewall or router on the way does so, and may let the next packet through."""
+        return self in _PASSING
+
 
 _FINAL = (
     DialProblem.OWN,
@@ -54,11 +64,16 @@ _FINAL = (
     DialProblem.TURNED_AWAY,
     DialProblem.BAD_INVITE,
 )
+_PASSING = (DialProblem.TIMEOUT, DialProblem.FORBIDDEN, DialProblem.UNREACHABLE)
 _ANSWERED = (DialProblem.BUSY, DialProblem.SLOW, *_FINAL[1:])
 
 
 class DialError(Exception):
-    """Dialing failed; ``detail`` is the system's word, ``violation`` the peer's fault, if any."""
+    """Dialing failed; ``detail`` is the system's word, ``violation`` the peer's fault, if any.
+
+    ``source``: our listener, if we dialed from there, for ``seconds`` in all, and a firewall may
+    be the cause.
+    """
 
     def __init__(
         self, problem: DialProblem, detail: str = "", violation: Violation | None = None
@@ -67,6 +82,8 @@ class DialError(Exception):
         self.problem = problem
         self.detail = detail
         self.violation = violation
+        self.source: Endpoint | None = None
+        self.seconds = 0.0
 
 
 class ListenError(Exception):

@@ -25,6 +25,7 @@ __all__ = [
     "Received",
     "Redialing",
     "Sent",
+    "Unanswered",
     "Verifying",
 ]
 
@@ -35,6 +36,16 @@ class Dialing:
 
     conversation: Conversation
     endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Nobody answered our dial for so many seconds; a dial to ``own``, our listener, would help."""
+
+    conversation: Conversation
+    endpoint: Endpoint
+    own: Endpoint
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +157,7 @@ class HistoryFull:
 
 NodeEvent: TypeAlias = (
     Dialing
+    | Unanswered
     | DialFailed
     | Redialing
     | AlreadyUp

@@ -21,6 +21,12 @@ class Limits:
     handshake_seconds: float = 10
     #: For a name and a TCP connection: four tries of the kernel's own.
     connect_seconds: float = 10
+    #: For a dial from the listening port, which is begun again while nobody answers: two people who
+    #: dial each other within a minute meet, and routers forget a packet after half of that or more.
+    punch_seconds: float = 90
+    #: When the user hears that nobody answered yet, and then hears it again.
+    unanswered_seconds: float = 3
+    unanswered_pause: float = 20
     #: Pauses before each new try when a classic listener resets a handshake; just after a close
     #: it may refuse the next link for a moment.
     retry_pauses: tuple[float, ...] = (0.1, 0.3, 0.6)

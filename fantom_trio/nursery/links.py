@@ -2,17 +2,18 @@
 
 import contextlib
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 
 import trio
 
 from fantom_trio.nursery.admission import Admission
+from fantom_trio.nursery.approach import Approach, Arrivals, Overtaken, is_same_place
 from fantom_trio.nursery.book import Book
 from fantom_trio.nursery.classic import carry_texts, take_texts
 from fantom_trio.nursery.connection import Connection, Ending, Why, tick
 from fantom_trio.nursery.conversation import Conversation, ConversationKey, Outgoing
 from fantom_trio.nursery.dial import dial
+from fantom_trio.nursery.dial_backs import DialBacks
 from fantom_trio.nursery.errors import DialError, DialProblem
 from fantom_trio.nursery.events import (
     AlreadyUp,
@@ -23,13 +24,14 @@ from fantom_trio.nursery.events import (
     LinkUp,
     Merged,
     Redialing,
+    Unanswered,
     Verifying,
 )
 from fantom_trio.nursery.greeter import Greeter
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.native import converse
 from fantom_trio.nursery.network import Network, Stream
-from fantom_trio.nursery.session import Knocked, Session
+from fantom_trio.nursery.session import Session
 from fantom_trio.nursery.tcp import look_up
 from fantom_trio.nursery.teller import Teller
 from fantom_trio.nursery.verification import Outcome
@@ -38,7 +40,7 @@ from fantom_trio.wire import Endpoint, Invite, Link, LinkKind, Role, Violation, 
 __all__ = ["Links"]
 
 
-class Links:
+class Links(DialBacks):
     """Makes links, brings each to its conversation, and makes those again that broke."""
 
     def __init__(
@@ -54,6 +56,7 @@ class Links:
         network: Network,
         rng: random.Random,
     ) -> None:
+        super().__init__(limits, network)
         #: Where our listener is; None while nobody can dial us.
         self.listener: Endpoint | None = None
         #: The port that classic peers are told where there is no listener.
@@ -62,16 +65,13 @@ class Links:
         #: Set whenever a link of a conversation ended; for whoever waits to make anew.
         self.changed = trio.Event()
         self._nursery = nursery
-        self._limits = limits
         self._greeter = greeter
         self._book = book
         self._teller = teller
         self._acknowledge = acknowledge
-        self._network = network
         self._rng = rng
         self._owners: dict[Connection, Conversation] = {}
-        #: Hosts that we asked to connect to us.
-        self._asked: list[tuple[str, trio.Event]] = []
+        self._arrivals = Arrivals()
 
     # Links that a peer dialed.
 
@@ -88,10 +88,10 @@ class Links:
             await self._ended(connection, ending)
 
     async def _meet(self, connection: Connection) -> None:
-        with self.admission.handshake(connection):
+        with self._arrivals.handshake(connection), self.admission.handshake(connection):
             await connection.handshake(self._limits.handshake_seconds, self._greeter)
         if connection.link.kind is LinkKind.NATIVE:
-            await self._converse(connection)
+            await self._converse(connection, self._dialed_by(connection))
         else:
             await take_texts(connection, self._join, self._teller)
 
@@ -104,56 +104,6 @@ class Links:
         self._owners[connection] = conversation
         await self._teller.offer(LinkUp(conversation, Role.LISTENER, LinkKind.CLASSIC, first))
         return conversation
-
-    # Whether anybody can reach us.
-
-    @contextlib.contextmanager
-    def _asking(self, host: str) -> Iterator[trio.Event]:
-        """``host`` is to connect to us: the event says that it came, and no stranger is told."""
-        asked = (host, trio.Event())
-        self._asked.append(asked)
-        try:
-            yield asked[1]
-        finally:
-            self._asked.remove(asked)
-
-    async def dial_self(self, listener: Endpoint) -> bool:
-        """Connect to our own listener; whether it took that. Raises ``DialError``."""
-        seconds = self._limits.dial_back_seconds
-        with self._asking(listener.host) as came:
-            stream = await self._network.connect(listener, listener, seconds)
-            try:
-                with trio.move_on_after(seconds):
-                    await came.wait()
-            finally:
-                stream.close()
-        return came.is_set()
-
-    async def knock(self, conversation: Conversation, session: Session, port: int) -> Knocked:
-        """Ask the peer to dial ``port``, and wait for that."""
-        identity, now = session.identity, trio.current_time()
-        seconds = self._limits.dial_back_seconds
-        if now < identity.knocks_from:
-            return Knocked.TOO_SOON
-        # The peer's minute begins when our knock is there.
-        identity.knocks_from = now + self._limits.knock_seconds + seconds
-        with self._asking(session.connection.peer.host) as came:
-            session.knock = port
-            session.wake()
-            with trio.move_on_after(seconds):
-                await came.wait()
-        if came.is_set():
-            return Knocked.DIALED_BACK
-        kept = session in conversation.sessions and session.leaving is None
-        return Knocked.NOTHING_CAME if kept else Knocked.LINK_ENDED
-
-    async def _dial_back(self, session: Session, port: int) -> None:
-        """A connection without a byte on it: that it comes is all that the peer wants to know."""
-        endpoint = replace(session.connection.peer, port=port)
-        seconds = self._limits.dial_back_seconds
-        with contextlib.suppress(DialError):
-            stream = await self._network.connect(endpoint, session.here, seconds)
-            stream.close()
 
     # Links that we dial.
 
@@ -173,7 +123,7 @@ class Links:
             await self._teller.tell(DialFailed(None, endpoint, bug))
             return
         conversation = self._book.to_dial(endpoint, invite.fingerprint if invite else None)
-        link, up = conversation.outgoing, _is_up(conversation, invite)
+        link, up = conversation.outgoing, conversation.is_up(invite)
         if up or conversation.kind is not LinkKind.NATIVE:
             conversation.name = name or conversation.name
         if up:
@@ -236,6 +186,8 @@ class Links:
             await self._teller.tell(DialFailed(conversation, outgoing.endpoint, failed))
         elif connection is None:
             self._clear(conversation, outgoing)
+            if outgoing.resumes and conversation.session is None:  # that other link broke already
+                self.dial(conversation, again=True)
         elif connection.link.kind is LinkKind.CLASSIC:
             await self._run_classic(conversation, outgoing, connection)
         else:
@@ -249,12 +201,13 @@ class Links:
         """A connection whose handshake is done; None when another link came up meanwhile."""
         if not outgoing.again:
             await self._teller.tell(Dialing(conversation, outgoing.endpoint))
-            return await self._dial(conversation, outgoing)
+            return None if outgoing.overtaken else await self._dial(conversation, outgoing)
         await self._teller.tell(Redialing(conversation, outgoing.endpoint))
         while True:
             pause = conversation.redial_pause or self._limits.first_pause
-            conversation.redial_pause = min(2 * pause, self._limits.longest_pause)
-            await outgoing.pause(pause * self._rng.uniform(0.5, 1))
+            # What the user hurries says nothing of how long it will take.
+            if not await outgoing.pause(pause * self._rng.uniform(0.5, 1)):
+                conversation.redial_pause = min(2 * pause, self._limits.longest_pause)
             if conversation.session is not None:
                 return None
             try:
@@ -263,17 +216,38 @@ class Links:
                 if error.problem.final:
                     raise
 
-    async def _dial(self, conversation: Conversation, outgoing: Outgoing) -> Connection:
-        token = outgoing.invite.token if outgoing.invite is not None else None
-        return await dial(
-            outgoing.endpoint,
-            self._greeter.with_token(token),
-            own=self.listener,
-            own_port=self.own_port,
-            limits=self._limits,
-            expected=outgoing.expected,
-            network=self._network,
-        )
+    async def _dial(self, conversation: Conversation, outgoing: Outgoing) -> Connection | None:
+        """One dial; None when it was overtaken."""
+        limits, token = self._limits, outgoing.invite.token if outgoing.invite is not None else None
+        seconds = limits.connect_seconds if outgoing.again else limits.punch_seconds
+        approach = Approach(outgoing.endpoint, self.listener, seconds, self._arrivals)
+        outgoing.approach = approach
+        if approach.source is not None and not outgoing.again:
+            self._nursery.start_soon(self._tell_unanswered, conversation, outgoing, approach)
+        with contextlib.suppress(Overtaken):
+            return await dial(
+                outgoing.endpoint,
+                self._greeter.with_token(token),
+                own=self.listener,
+                own_port=self.own_port,
+                limits=limits,
+                expected=outgoing.expected,
+                network=self._network,
+                approach=approach,
+            )
+        return None
+
+    async def _tell_unanswered(
+        self, conversation: Conversation, outgoing: Outgoing, approach: Approach
+    ) -> None:
+        """While a user's dial lasts; a busy screen has more important things to show."""
+        assert approach.source is not None
+        await trio.sleep(self._limits.unanswered_seconds)
+        while conversation.outgoing is outgoing and outgoing.connection is None:
+            if not approach.answered:
+                where, own, lasted = outgoing.endpoint, approach.source, approach.lasted
+                self._teller.try_tell(Unanswered(conversation, where, own, lasted))
+            await trio.sleep(self._limits.unanswered_pause)
 
     async def _run_classic(
         self, conversation: Conversation, outgoing: Outgoing, connection: Connection
@@ -323,6 +297,16 @@ class Links:
 
     # Native links, whoever dialed.
 
+    def _dialed_by(self, connection: Connection) -> Conversation | None:
+        """The one whose peer we dial, where this link came from that very address and port."""
+        for each in self._book:
+            dial = each.outgoing if each.dialing else None
+            if dial is None or not is_same_place(dial.endpoint, connection.peer):
+                continue
+            if dial.expected in (None, fingerprint(connection.identity)):
+                return each
+        return None
+
     async def _converse(
         self,
         connection: Connection,
@@ -361,8 +345,10 @@ class Links:
             # One of the two sides judges, or they would close each other's last link.
             for older in conversation.sessions[:-1]:
                 older.leave("replaced", Ending(Why.REPLACED))
-        if conversation.outgoing is not None and conversation.outgoing.again:
-            conversation.outgoing.hurry()  # it sees that it is not needed
+        for each in filter(None, (conversation, dialed)):
+            dial = each.outgoing if each.dialing else None
+            if dial is not None and (dial.again or conversation.is_up(dial.invite)):
+                dial.overtake()
         if binding.absorbed is not None:
             await self._teller.tell(Merged(binding.absorbed, conversation))
         up = LinkUp(conversation, connection.role, LinkKind.NATIVE, first, binding.stranger_at)
@@ -386,7 +372,7 @@ class Links:
             conversation.incoming.remove(connection)
             failed: list[Outcome] = []
         else:
-            failed = self._end_session(conversation, connection)
+            failed = list(conversation.end_session(connection).outcomes)
         last = not conversation.online
         broken = ending.why.broken and connection.link.kind is LinkKind.NATIVE
         if broken and conversation.session is None and conversation in self._book:
@@ -397,20 +383,3 @@ class Links:
         )
         for outcome in failed:
             await self._teller.tell(Verifying(conversation, outcome))
-
-    def _end_session(self, conversation: Conversation, connection: Connection) -> list[Outcome]:
-        session = next(s for s in conversation.sessions if s.connection is connection)
-        conversation.sessions.remove(session)
-        if conversation.session is not None:
-            conversation.session.wake()  # it carries on where the other stopped
-        if trio.current_time() - session.began >= self._limits.steady_seconds:
-            conversation.redial_pause = 0
-        return list(session.outcomes)
-
-
-def _is_up(conversation: Conversation, invite: Invite | None) -> bool:
-    """Nothing is to be dialed for: not even to present a new invite."""
-    if conversation.session is not None:
-        return invite is None or conversation.session.identity.token == invite.token
-    outgoing = conversation.outgoing
-    return outgoing is not None and outgoing.connection is not None

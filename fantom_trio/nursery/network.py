@@ -52,6 +52,10 @@ class Stream(trio.abc.AsyncResource):
     def close(self) -> None:
         """Close both directions; synchronous and idempotent. What was written still goes out."""
 
+    def abort(self) -> None:
+        """``close`` at once: nothing more goes out but a reset, and the ports are free again."""
+        self.close()
+
     async def aclose(self) -> None:
         """``close``, for Trio's servers."""
         self.close()
@@ -75,7 +79,8 @@ class Network(Protocol):
     async def connect(self, endpoint: Endpoint, own: Endpoint | None, seconds: float) -> Stream:
         """Connect to an address, within ``seconds``, from ``own``'s where that can talk with it.
 
-        ``own`` is our listener. Raises ``DialError``; cancelled or failed, nothing is left open.
+        ``own`` is our listener, and its port the one to connect from; 0 is any. Raises
+        ``DialError``, or ``PortTaken`` at once; cancelled or failed, nothing is left open.
         """
 
     def listen(self, endpoint: Endpoint) -> Listener:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import socket
+import struct
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,13 +12,22 @@ from typing import Any
 
 import trio
 
-from fantom_trio.nursery.errors import ConnectionLost, DialError, DialProblem, ListenError
+from fantom_trio.nursery.errors import (
+    ConnectionLost,
+    DialError,
+    DialProblem,
+    ListenError,
+    PortTaken,
+)
 from fantom_trio.nursery.limits import DEAD_SECONDS
 from fantom_trio.nursery.network import Listener, Stream, same_kind
 from fantom_trio.wire import Endpoint
 from fantom_trio.wire.address import AddressError, canonical_host
 
 __all__ = ["TCP", "Tcp", "TcpListener", "TcpStream", "index_of", "look_up"]
+
+#: ``linux/tcp.h``: the longest pause between two retransmissions, milliseconds.
+_TCP_RTO_MAX_MS = 44
 
 _BY_ERRNO = {
     errno.ECONNREFUSED: DialProblem.REFUSED,
@@ -30,6 +40,8 @@ _BY_ERRNO = {
     errno.EPERM: DialProblem.FORBIDDEN,
     errno.ETIMEDOUT: DialProblem.TIMEOUT,
 }
+#: What the system says where the two addresses and ports are in use: Linux, then others.
+_TAKEN = (errno.EADDRNOTAVAIL, errno.EADDRINUSE)
 
 
 class TcpStream(Stream):
@@ -83,6 +95,12 @@ class TcpStream(Stream):
         """The system still sends what it took, as long as we left nothing unread."""
         self._stream.socket.close()
 
+    def abort(self) -> None:
+        """The system forgets it, instead of sending to a peer that is gone for a minute more."""
+        with contextlib.suppress(OSError):  # it is closed already
+            self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
     def _keep_alive(self) -> None:
         options = {(socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1}
         if sys.platform == "linux":  # tcp(7); elsewhere the system's own times hold
@@ -92,6 +110,10 @@ class TcpStream(Stream):
             options[socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT] = DEAD_SECONDS * 1000
         for (level, option), value in options.items():
             self._stream.setsockopt(level, option, value)
+        if sys.platform == "linux":
+            # A way that works again is noticed soon; kernels before 6.15 do not know it.
+            with contextlib.suppress(OSError):
+                self._stream.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, 4000)
 
 
 class TcpListener(Listener):
@@ -125,18 +147,18 @@ class Tcp:
             try:
                 sock = trio.socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
             except OSError as error:  # no IPv6 in this kernel, or no descriptor left
-                raise _failed(error) from None
+                raise _failed(error, address) from None
+            from_port = False
             try:
-                if own is not None and same_kind(own, endpoint):
-                    # So that the peer can dial back to where we came from.
-                    with contextlib.suppress(OSError, DialError):
-                        await sock.bind((own.host, 0, 0, _scope_id(own, own)))
+                from_port = own is not None and await _bind(sock, own, endpoint)
                 await sock.connect(address)
                 # Not what getpeername says: a peer that is gone already has no name.
                 return TcpStream(trio.SocketStream(sock), endpoint)
             except OSError as error:
                 sock.close()
-                raise _failed(error) from None
+                if from_port and error.errno in _TAKEN:
+                    raise PortTaken from None
+                raise _failed(error, address) from None
             except BaseException:
                 sock.close()
                 raise
@@ -157,6 +179,9 @@ class Tcp:
             index = index_of(endpoint.zone) if endpoint.zone else 0
             sock.bind((endpoint.host, endpoint.port, 0, index))
             sock.listen(128)
+            if hasattr(socket, "SO_REUSEPORT"):
+                # Only now: bound with it, the port would be shared with another program of ours.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.setblocking(False)
             return TcpListener(sock, replace(endpoint, port=sock.getsockname()[1]))
         except OSError as error:
@@ -194,9 +219,42 @@ async def _addresses(endpoint: Endpoint, family: socket.AddressFamily) -> list[A
         return []
 
 
-def _failed(error: OSError) -> DialError:
+async def _bind(sock: trio.socket.SocketType, own: Endpoint, endpoint: Endpoint) -> bool:
+    """Dial from our listener's address, so that the peer can dial back; True: from its port, too.
+
+    Raises ``PortTaken``. An address that is gone keeps nobody from dialing.
+    """
+    if not same_kind(own, endpoint):
+        return False
+    port = own.port if hasattr(socket, "SO_REUSEPORT") else 0
+    try:
+        if port:  # the listener has both of them, and so has all that it accepted
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        await sock.bind((own.host, port, 0, _scope_id(own, own)))
+    except OSError as error:
+        if port and error.errno == errno.EADDRINUSE:
+            raise PortTaken from None
+        return False
+    except DialError:  # the listener's interface is gone
+        return False
+    return bool(port)
+
+
+def _failed(error: OSError, address: tuple[str, int, int, int]) -> DialError:
     number = error.errno or 0
-    return DialError(_BY_ERRNO.get(number, DialProblem.FAILED), os.strerror(number))
+    problem = _BY_ERRNO.get(number, DialProblem.FAILED)
+    if number in (errno.ENETUNREACH, errno.EHOSTUNREACH) and _has_route(address):
+        problem = DialProblem.UNREACHABLE
+    return DialError(problem, os.strerror(number))
+
+
+def _has_route(address: tuple[str, int, int, int]) -> bool:
+    """This machine itself knows a way there: connecting a UDP socket sends nothing."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        probe.connect(address)
+        return True
+    return False
 
 
 def _endpoint_of(address: tuple[str, int, int, int]) -> Endpoint:

@@ -36,10 +36,15 @@ class Teller:
 
     async def offer(self, event: NodeEvent) -> bool:
         """Tell, but wait for a slow screen no longer than a peer bears; False: it was not told."""
-        with trio.move_on_after(self.limits.stall_seconds):
-            await self._tell.send(event)
-            return True
-        return False
+        try:
+            # Also where the link has just ended: a cancelled wait would not even try.
+            self._tell.send_nowait(event)
+        except trio.WouldBlock:
+            with trio.move_on_after(self.limits.stall_seconds):
+                await self._tell.send(event)
+                return True
+            return False
+        return True
 
     def try_tell(self, event: NodeEvent) -> None:
         """Tell, if there is room now."""

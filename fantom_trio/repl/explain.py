@@ -157,6 +157,8 @@ def explain_ending(ending: Ending) -> str:
 def explain_dial(error: DialError, endpoint: Endpoint) -> str:
     """Why a peer was not reached, and what to try."""
     where = sanitize.line(str(endpoint))
+    if error.source is not None:
+        return _explain_punching(error, error.source, where)
     match error.problem:
         case DialProblem.NAME_UNKNOWN:
             return _(
@@ -180,6 +182,10 @@ def explain_dial(error: DialError, endpoint: Endpoint) -> str:
             return _(
                 "There is no IPv6 route to {where}: check the address and your network.",
                 where=where)  # fmt: skip
+        case DialProblem.UNREACHABLE:
+            return _(
+                "A router says that there is no way to {where}: check the address, and that your"
+                " peer is online.", where=where)  # fmt: skip
         case DialProblem.FORBIDDEN:
             return _(
                 "A firewall forbids the way to {where}: your peer's must let its port in,"
@@ -229,6 +235,31 @@ def explain_dial(error: DialError, endpoint: Endpoint) -> str:
         case DialProblem.GIVEN_UP:
             return _("Gave up connecting to {where}.", where=where)
     assert_never(error.problem)
+
+
+def _explain_punching(error: DialError, own: Endpoint, where: str) -> str:
+    """Why nobody was reached from the listening port, and what each side can do."""
+    fields = {"where": where, "seconds": round(error.seconds)}
+    match error.problem:
+        case DialProblem.REFUSED:
+            return _(
+                "Nobody listens at {where}, or a firewall there refuses everybody, and that may"
+                " never be passed: check the port and that your peer is there, or let your peer"
+                " /connect you: {own}", where=where, own=sanitize.line(str(own)))  # fmt: skip
+        case DialProblem.FORBIDDEN:
+            why = _("Firewalls forbade the way to {where} for {seconds} s.", **fields)
+        case DialProblem.UNREACHABLE:
+            why = _(
+                "Routers said for {seconds} s that there is no way to {where}: check the address.",
+                **fields)  # fmt: skip
+        case _:
+            why = _(
+                "{where} did not answer for {seconds} s: your peer is away, or your peer's firewall"
+                " drops what comes in.", **fields)  # fmt: skip
+    return why + " " + _(
+        "Let your peer type /connect {own} within a minute of your next /connect, or open TCP port"
+        " {port} in your router and let your peer dial you.",
+        own=sanitize.line(str(own)), port=own.port)  # fmt: skip
 
 
 def explain_failed(failed: Failed) -> str:

@@ -33,6 +33,7 @@ from fantom_trio.nursery import (
     Role,
     Sent,
     State,
+    Unanswered,
     Verifying,
     Why,
     Wished,
@@ -201,11 +202,16 @@ def event(it: NodeEvent) -> tuple[str, bool]:
         case Dialing():
             where = sanitize.line(str(it.endpoint))
             return _("connecting to {where} … /disconnect to give up", where=where), False
+        case Unanswered():
+            text = _(
+                "no answer from {where} for {seconds} s: ask your peer to /connect you now: {own}",
+                where=sanitize.line(str(it.endpoint)), seconds=round(it.seconds),
+                own=sanitize.line(str(it.own)))  # fmt: skip
+            return text, False
         case Redialing():
             text = _(
                 "connecting to {where} again until {name} is there … /disconnect to give up",
-                where=sanitize.line(str(it.endpoint)), name=name(it.conversation),
-            )  # fmt: skip
+                where=sanitize.line(str(it.endpoint)), name=name(it.conversation))  # fmt: skip
             return text, False
         case DialFailed():
             return _dial_failed(it), it.error.problem is not DialProblem.GIVEN_UP
@@ -216,8 +222,7 @@ def event(it: NodeEvent) -> tuple[str, bool]:
         case Merged():
             text = _(
                 "{gone} is the peer you know as {peer}: all goes on there",
-                gone=_numbered(it.gone), peer=_numbered(it.conversation),
-            )  # fmt: skip
+                gone=_numbered(it.gone), peer=_numbered(it.conversation))  # fmt: skip
             return text, False
         case LinkEnded():
             return _link_ended(it)
@@ -225,14 +230,12 @@ def event(it: NodeEvent) -> tuple[str, bool]:
             text = n_(
                 "{n} message from {name} came too fast to be shown: /history {n} shows it",
                 "{n} messages from {name} came too fast to be shown: /history {n} shows them",
-                it.count, name=name(it.conversation),
-            )  # fmt: skip
+                it.count, name=name(it.conversation))  # fmt: skip
             return text, False
         case HistoryFull():
             text = _(
                 "the history of {name} is full: the oldest messages are forgotten from here on",
-                name=name(it.conversation),
-            )
+                name=name(it.conversation))  # fmt: skip
             return text, False
         case Verifying():
             return _verifying(it)
@@ -270,11 +273,10 @@ def _link_up(it: LinkUp) -> tuple[str, bool]:
     else:
         what = _("native link, not verified (/verify)")
     if it.stranger_at is not None:
-        text = _(
+        them = {"peer": _numbered(it.conversation), "known": _numbered(it.stranger_at)}
+        return _(
             "{peer} is not the {known} you knew: a stranger is at this address now, {what}",
-            peer=_numbered(it.conversation), known=_numbered(it.stranger_at), what=what,
-        )  # fmt: skip
-        return text, True
+            what=what, **them), True  # fmt: skip
     if not it.first and not it.conversation.verified:
         return "", False  # else an invite may have verified it just now
     if it.role is Role.DIALER:

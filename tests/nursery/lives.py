@@ -25,6 +25,7 @@ from fantom_trio.nursery import node as node_module
 from fantom_trio.nursery.network import Listener
 from fantom_trio.nursery.session import Session
 from fantom_trio.wire import Endpoint
+from fantom_trio.wire import link as link_module
 from fantom_trio.wire.secret import KEY_BYTES, KeyPair, Secret
 from tests.nursery.memory_network import MemoryNetwork, MemoryStream
 
@@ -34,8 +35,9 @@ EPOCH = 1_700_000_000
 
 @contextmanager
 def deterministic(seed: int) -> Iterator[None]:
-    """Trio's scheduler, and the identities of nodes, follow from ``seed``.
+    """Trio's scheduler, and the keys of nodes and links, follow from ``seed``.
 
+    Of two dials that meet on one connection, their keys say whose goes on.
     Trio has the switch for hypothesis: ``trio._core._run._hypothesis_plugin_setup``.
     """
     keys = random.Random(seed)
@@ -48,7 +50,8 @@ def deterministic(seed: int) -> Iterator[None]:
     with ExitStack() as stack:
         stack.callback(_run._r.setstate, _run._r.getstate())
         stack.enter_context(mock.patch.object(_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True))
-        stack.enter_context(mock.patch.object(node_module, "KeyPair", Drawn))
+        for module in (node_module, link_module):
+            stack.enter_context(mock.patch.object(module, "KeyPair", Drawn))
         _run._r.seed(seed)
         yield
 

@@ -1,7 +1,8 @@
 """A network in memory, on Trio's clock: whole nodes talk over it, and it fails as networks do.
 
 What it does follows from the seed: how long each piece travels and how much a read gets. Pieces
-stay in order. ``cut`` is silent, as a router that died: nobody is told anything.
+stay in order. ``cut`` is silent, as a router that died: nobody is told anything. A ``firewall``
+lets in what answers, and two dials that meet between their listening ports become one connection.
 """
 
 import contextlib
@@ -11,16 +12,44 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
-from fantom_trio.nursery.errors import ConnectionLost, DialError, DialProblem, ListenError
+from fantom_trio.nursery.errors import (
+    ConnectionLost,
+    DialError,
+    DialProblem,
+    ListenError,
+    PortTaken,
+)
 from fantom_trio.nursery.network import Listener, Stream
 from fantom_trio.wire import Endpoint
 
 #: Bytes on their way and unread, of one direction; then its writer waits.
 BUFFER_BYTES = 64 * 1024
+#: A system whose packet was answered with a reset of something old sends it again.
+RESEND_SECONDS = 1
+
+
+@dataclass
+class Firewall:
+    """Before a host: what comes in unasked is dropped, or answered with ``answer``.
+
+    A packet from inside lets the answers in for as long as it ``remembers``, seconds.
+    """
+
+    answer: DialProblem | None = None
+    remembers: float = 60
+    _until: dict[tuple[Endpoint, Endpoint], float] = field(default_factory=dict)
+
+    def open(self, here: Endpoint, there: Endpoint) -> None:
+        """Something went out."""
+        self._until[here, there] = trio.current_time() + self.remembers
+
+    def lets_in(self, here: Endpoint, there: Endpoint) -> bool:
+        """It answers something."""
+        return trio.current_time() <= self._until.get((here, there), -math.inf)
 
 
 class MemoryNetwork:
@@ -29,6 +58,9 @@ class MemoryNetwork:
     def __init__(self, rng: random.Random, delay: tuple[float, float] = (0.0, 0.0)) -> None:
         self.rng = rng
         self.delay = delay
+        #: How long the ports of a connection are taken, where it was closed first, seconds.
+        self.time_wait = 0.0
+        self.firewalls: dict[str, Firewall] = {}
         self.hosts: dict[str, Host] = {}
         self._cuts: set[frozenset[str]] = set()
         self._wires: list[_Wire] = []
@@ -53,6 +85,16 @@ class MemoryNetwork:
         """There is no cut between the two."""
         return frozenset((one, other)) not in self._cuts
 
+    def send_first(self, here: Endpoint, there: Endpoint) -> None:
+        """The first packet of a connection leaves for ``there``."""
+        if firewall := self.firewalls.get(here.host):
+            firewall.open(here, there)
+
+    def lets_in(self, here: Endpoint, there: Endpoint) -> bool:
+        """The first packet of a connection, from ``there``, comes in; raises ``DialError``."""
+        firewall = self.firewalls.get(here.host)
+        return firewall is None or firewall.lets_in(here, there)
+
     def travel_time(self) -> float:
         """Seconds for one piece, one way."""
         return self.rng.uniform(*self.delay)
@@ -68,6 +110,20 @@ class MemoryNetwork:
         return [wire for wire in self._wires if {end.here.host for end in wire.ends} == hosts]
 
 
+class _Dial:
+    """A connection that is not there yet: its first packet was sent."""
+
+    def __init__(self, here: Endpoint, there: Endpoint) -> None:
+        self.ends = here, there
+        self.scope = trio.CancelScope()
+        #: The peer's first packet met ours.
+        self.met: MemoryStream | None = None
+
+    def meet(self, stream: "MemoryStream") -> None:
+        self.met = stream
+        self.scope.cancel()
+
+
 class Host:
     """A machine with one address: the ``Network`` of one node."""
 
@@ -78,25 +134,103 @@ class Host:
         self.streams: list[MemoryStream] = []
         self._network = network
         self._ports = itertools.count(49152)
+        #: What we dial, and, seen from here, what others dial and is not accepted yet.
+        self._dials: list[_Dial] = []
+        self._half_open: list[tuple[Endpoint, Endpoint]] = []
 
     async def connect(
         self, endpoint: Endpoint, own: Endpoint | None, seconds: float
     ) -> "MemoryStream":
-        """One round trip; then both ends have it. ``own`` is this host in any case."""
-        with trio.move_on_after(seconds):
-            await self._travel(endpoint.host)  # also where nobody has that address
-            host = self._network.hosts.get(endpoint.host) or await trio.sleep_forever()
-            await self._travel(endpoint.host)
-            listener = host.listeners.get(endpoint.port)
-            if listener is None:
-                raise DialError(DialProblem.REFUSED)
-            here = Endpoint(self.address, next(self._ports))
-            client, server = self._network.join(here, endpoint)
-            self.streams.append(client)
-            host.streams.append(server)
-            listener.take(server)
+        """One round trip; then both ends have it. The address of ``own`` is not looked at."""
+        port = own.port if own is not None and own.port else next(self._ports)
+        dial = _Dial(Endpoint(self.address, port), endpoint)
+        if self._is_taken(*dial.ends):
+            raise PortTaken
+        self._dials.append(dial)
+        stream: MemoryStream | None = None
+        try:
+            with trio.move_on_after(seconds):
+                with dial.scope:
+                    stream = await self._shake_hands(*dial.ends)
+                stream = dial.met or stream
+        finally:
+            self._dials.remove(dial)
+            if dial.met is not None and stream is None:  # we gave up in that moment
+                dial.met.reset()
+                dial.met.close()
+        if stream is None:
+            raise DialError(DialProblem.TIMEOUT)
+        return stream
+
+    async def _shake_hands(self, here: Endpoint, there: Endpoint) -> "MemoryStream":
+        self._network.send_first(here, there)
+        await self._travel(there.host)  # also where nobody has that address
+        host = self._network.hosts.get(there.host) or await trio.sleep_forever()
+        await self._pass_firewall(here, there)
+        while stale := host._used(there, here):
+            stale.reset()
+            await trio.sleep(RESEND_SECONDS)
+        other = next((each for each in host._dials if each.ends == (there, here)), None)
+        if other is not None:
+            client, server = self._join(host, here, there)
+            other.meet(server)
+        with host._opens_half(there, here):
+            try:
+                await self._travel(there.host)
+            except BaseException:
+                if other is not None:
+                    client.reset()
+                    client.close()
+                raise
+        if other is not None:
             return client
-        raise DialError(DialProblem.TIMEOUT)
+        listener = host.listeners.get(there.port)
+        if listener is None:
+            raise DialError(DialProblem.REFUSED)
+        client, server = self._join(host, here, there)
+        listener.take(server)
+        return client
+
+    async def _pass_firewall(self, here: Endpoint, there: Endpoint) -> None:
+        if not self._network.lets_in(there, here):
+            answer = self._network.firewalls[there.host].answer
+            if answer is None:
+                await trio.sleep_forever()
+            else:
+                await self._travel(there.host)
+                raise DialError(answer)
+
+    def _join(
+        self, host: "Host", here: Endpoint, there: Endpoint
+    ) -> tuple["MemoryStream", "MemoryStream"]:
+        client, server = self._network.join(here, there)
+        self.streams.append(client)
+        host.streams.append(server)
+        return client, server
+
+    def _is_taken(self, here: Endpoint, there: Endpoint) -> bool:
+        """There is a connection between the two, or was a moment ago."""
+        under_way = [*(dial.ends for dial in self._dials), *self._half_open]
+        if self._used(here, there) is not None or (here, there) in under_way:
+            return True
+        since = trio.current_time() - self._network.time_wait
+        mine = (each for each in self.streams if (each.here, each.peer) == (here, there))
+        return any(each.waits_since > since for each in mine)
+
+    def _used(self, here: Endpoint, there: Endpoint) -> "MemoryStream | None":
+        """The connection between the two, as this host has it."""
+        for each in self.streams:
+            if (each.here, each.peer) == (here, there) and not each.is_gone:
+                return each
+        return None
+
+    @contextlib.contextmanager
+    def _opens_half(self, here: Endpoint, there: Endpoint) -> Iterator[None]:
+        self._half_open.append((here, there))
+        try:
+            yield
+        finally:
+            self._half_open.remove((here, there))
 
     async def _travel(self, to: str) -> None:
         await trio.sleep(self._network.travel_time())
@@ -188,6 +322,8 @@ class MemoryStream(Stream):
         self.here = here
         self.peer = peer
         self.closed = False
+        #: When this end was closed, before the other: its ports stay taken for a while.
+        self.waits_since = -math.inf
         self._wire = wire
         # What is on its way to this end, or there already: bytes, then one of the two ends.
         self._inbox: deque[_Piece] = deque()
@@ -257,6 +393,8 @@ class MemoryStream(Stream):
         if self.closed:
             return
         self.closed = True
+        if not self.other.closed and self._eof_at > trio.current_time() and not self.is_gone:
+            self.waits_since = trio.current_time()
         if self._inbox:  # nobody will ever read it, and TCP says so
             self._inbox.clear()
             self._tell_reset()
@@ -264,7 +402,17 @@ class MemoryStream(Stream):
             self._finish()
         self._notify()
 
+    def abort(self) -> None:
+        if not self.closed:
+            self.reset()
+            self.close()
+
     # What happens to it.
+
+    @property
+    def is_gone(self) -> bool:
+        """Its system knows it no more: closed at both ends, or broken."""
+        return self._reset_at <= trio.current_time() or (self.closed and self.other.closed)
 
     def reset(self) -> None:
         """The connection breaks: for this end now, for the other as soon as it hears of it."""

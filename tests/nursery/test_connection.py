@@ -135,7 +135,6 @@ AWAITS = {
         "Connection.handshake › Connection._read › TcpStream.receive_into",  # handshake read
         "Connection.handshake › Connection.send › TcpStream.send_all",  # ACK write
         "Connection.receive › Connection._read › TcpStream.receive_into",  # frame read
-        "_take › Teller.received › Teller.offer",  # to the screen
     },
     "outgoing": {
         "dial › dial.<locals>.once › Tcp.connect",  # dial
@@ -154,12 +153,9 @@ AWAITS = {
         "Connection.handshake › Connection._read › TcpStream.receive_into",  # a line
         "Connection._greet › Connection._read › TcpStream.receive_into",  # the peer's hello
         "Connection._say_hello › Connection.send › TcpStream.send_all",
-        "Connection.run › Links._converse › Teller.offer",  # it is up
-        "Links._meet › Links._converse › Teller.offer",
         "Connection.receive › Connection._read › TcpStream.receive_into",  # records
         "_Writer.run › Session.work",
         "_Writer.run › Connection.send › TcpStream.send_all",
-        "_Reader._tell › Teller.received › Teller.offer",
     },
 }
 

@@ -11,6 +11,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from fantom_trio.nursery import tcp
+from fantom_trio.nursery.approach import Approach, Overtaken
 from fantom_trio.nursery.connection import Connection
 from fantom_trio.nursery.dial import dial
 from fantom_trio.nursery.errors import DialError, DialProblem
@@ -25,6 +27,7 @@ LIMITS = Limits()
 GREETER = Greeter(KeyPair.generate())
 OUR_PORT = 40123
 BOB = Endpoint("2001:db8::7", 40001)
+OURS = Endpoint("2001:db8::5", 40000)
 NAME = Endpoint("bob.example", 40001)
 
 
@@ -32,6 +35,13 @@ async def failure(attempt: Awaitable[object]) -> DialError:
     with pytest.raises(DialError) as caught:
         await attempt
     return caught.value
+
+
+async def approached(
+    approach: Approach, own: Endpoint | None = OURS, peer: Endpoint = BOB
+) -> Connection:
+    """A dial from where the approach says."""
+    return await dial(peer, GREETER, own=own, own_port=OUR_PORT, limits=LIMITS, approach=approach)
 
 
 # Names.
@@ -154,9 +164,14 @@ class Pretended(trio.socket.SocketType):
     def __init__(self, connecting: Callable[[], Awaitable[None]], can_bind: bool) -> None:
         self.connecting = connecting
         self.can_bind = can_bind
+        self.options: set[int] = set()
         self.bound: object = None
         self.dialed: object = None
         self.closed = False
+
+    def setsockopt(self, level: int, option: int, value: Any, *_length: int) -> None:
+        if (level, value) == (socket.SOL_SOCKET, 1):
+            self.options.add(option)
 
     async def bind(self, address: Any) -> None:
         if not self.can_bind:
@@ -173,18 +188,18 @@ class Pretended(trio.socket.SocketType):
 
 
 class Network(trio.abc.SocketFactory):
-    """Every connection fails with ``error``, or hangs without one."""
+    """Every connection fails with the next of ``errors``, the last for ever, or hangs."""
 
-    def __init__(self, error: OSError | None = None, *, can_bind: bool = True) -> None:
-        self.error = error
+    def __init__(self, *errors: OSError, can_bind: bool = True) -> None:
+        self.errors = list(errors)
         self.can_bind = can_bind
         self.sockets: list[Pretended] = []
         self.at: list[float] = []
         trio.socket.set_custom_socket_factory(self)
 
     async def connecting(self) -> None:
-        if self.error is not None:
-            raise self.error
+        if self.errors:
+            raise self.errors.pop(0) if len(self.errors) > 1 else self.errors[0]
         await trio.sleep_forever()
 
     def socket(self, family: Any = 0, type: Any = 0, proto: int = 0) -> Pretended:
@@ -202,8 +217,8 @@ def system(number: int) -> OSError:
     ("number", "problem"),
     [
         (errno.ECONNREFUSED, DialProblem.REFUSED),
-        (errno.ENETUNREACH, DialProblem.NO_ROUTE),
-        (errno.EHOSTUNREACH, DialProblem.NO_ROUTE),
+        (errno.ENETUNREACH, DialProblem.UNREACHABLE),
+        (errno.EHOSTUNREACH, DialProblem.UNREACHABLE),
         (errno.EADDRNOTAVAIL, DialProblem.NO_ROUTE),
         (errno.EAFNOSUPPORT, DialProblem.NO_ROUTE),
         (errno.EACCES, DialProblem.FORBIDDEN),
@@ -214,14 +229,32 @@ def system(number: int) -> OSError:
     ids=errno.errorcode.get,
 )
 async def test_what_the_system_says_names_the_step_that_failed(
-    number: int, problem: DialProblem
+    number: int, problem: DialProblem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tcp, "_has_route", lambda address: True)
     network = Network(system(number))
     error = await failure(dial(BOB, GREETER, own=None, own_port=OUR_PORT, limits=LIMITS))
     assert (error.problem, error.detail) == (problem, os.strerror(number))
     (sock,) = network.sockets  # such a thing is not tried again
     assert sock.dialed == (BOB.host, BOB.port, 0, 0)
     assert sock.closed
+
+
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH])
+async def test_without_a_route_of_our_own_no_router_was_asked(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "_has_route", lambda address: False)
+    network = Network(system(number))
+    approach = Approach(BOB, OURS, 90)
+    assert (await failure(approached(approach))).problem is DialProblem.NO_ROUTE
+    assert len(network.sockets) == 1
+
+
+def test_a_route_is_known_to_the_system() -> None:
+    assert tcp._has_route(("::1", 40001, 0, 0))
+    # No interface has a loopback address but its own.
+    assert not tcp._has_route(("fe80::7", 40001, 0, max(socket.if_nameindex())[0] + 1000))
 
 
 @pytest.mark.parametrize(
@@ -247,6 +280,86 @@ async def test_we_dial_from_the_listener_s_address_where_it_can_talk_with_the_pe
     network = Network(system(errno.ECONNREFUSED))
     await failure(dial(peer, GREETER, own=own, own_port=OUR_PORT, limits=LIMITS))
     assert network.sockets[0].bound == source
+
+
+@pytest.mark.parametrize(
+    ("peer", "own", "source"),
+    [
+        (BOB, Endpoint("2001:db8::5", 40000), ("2001:db8::5", 40000, 0, 0)),
+        (Endpoint("::1", 40001), Endpoint("::1", 40000), ("::1", 40000, 0, 0)),
+        (BOB, Endpoint("::1", 40000), None),
+        (BOB, None, None),
+        (BOB, BOB, (BOB.host, 0, 0, 0)),  # it would connect to itself, and reach no listener
+    ],
+)
+async def test_an_approach_begins_at_the_listener_s_port_where_that_can_talk_with_the_peer(
+    peer: Endpoint, own: Endpoint | None, source: tuple[str, int, int, int] | None
+) -> None:
+    network = Network(system(errno.ECONNREFUSED))
+    await failure(approached(Approach(peer, own, 90), own, peer))
+    (sock,) = network.sockets
+    assert sock.bound == source
+    both = {socket.SO_REUSEADDR, socket.SO_REUSEPORT}
+    assert sock.options == (both if source and source[1] else set())
+
+
+async def test_what_is_not_answered_is_begun_again_from_there_until_the_time_is_over(
+    autojump_clock: MockClock,
+) -> None:
+    network = Network()
+    error = await failure(approached(Approach(BOB, OURS, 35)))
+    assert (error.problem, error.source, error.seconds) == (DialProblem.TIMEOUT, OURS, 35)
+    assert network.at == [0, 10, 20, 30]
+    assert {sock.bound for sock in network.sockets} == {(OURS.host, OURS.port, 0, 0)}
+    assert all(sock.closed for sock in network.sockets)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EHOSTUNREACH, errno.ENETUNREACH])
+async def test_what_routers_answer_is_asked_again_twice_a_second(
+    number: int, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "_has_route", lambda address: True)
+    network = Network(*[system(number)] * 4, system(errno.ECONNREFUSED))
+    error = await failure(approached(Approach(BOB, OURS, 90)))
+    assert network.at == [0, 0.5, 1, 1.5, 2]
+    assert (error.problem, error.source) == (DialProblem.REFUSED, OURS)
+
+
+async def test_an_answer_that_stays_is_the_one_that_is_told(autojump_clock: MockClock) -> None:
+    network = Network(system(errno.EACCES))
+    error = await failure(approached(Approach(BOB, OURS, 2)))
+    assert (error.problem, error.source) == (DialProblem.FORBIDDEN, OURS)
+    assert network.at == [0, 0.5, 1, 1.5]
+
+
+@pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.EADDRINUSE])
+async def test_where_the_ports_are_taken_any_port_is_tried_at_once_and_then_the_listener_s_again(
+    number: int, autojump_clock: MockClock
+) -> None:
+    taken, silent = system(number), system(errno.ETIMEDOUT)
+    network = Network(taken, silent, taken, silent, system(errno.ECONNREFUSED))
+    assert (await failure(approached(Approach(BOB, OURS, 90)))).problem is DialProblem.REFUSED
+    ports = [sock.bound[1] for sock in network.sockets if isinstance(sock.bound, tuple)]
+    assert ports == [OURS.port, 0, OURS.port, 0, OURS.port]
+    assert set(network.at) == {0}
+    assert all(sock.closed for sock in network.sockets)
+
+
+async def test_a_dial_that_is_overtaken_closes_its_socket_and_begins_no_other() -> None:
+    network = Network()
+    approach = Approach(BOB, OURS, 90)
+
+    async def call() -> None:
+        with pytest.raises(Overtaken):
+            await approached(approach)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+        await trio.testing.wait_all_tasks_blocked()
+        approach.overtake()
+    with pytest.raises(Overtaken):
+        await approached(approach)
+    assert [sock.closed for sock in network.sockets] == [True]
 
 
 async def test_a_listener_s_address_that_is_gone_keeps_nobody_from_dialing() -> None:

@@ -109,7 +109,7 @@ async def test_a_verified_peer_dials_back_and_nobody_notices(autojump_clock: Moc
     async with couple() as both:
         before = link(both.to_bob)
         assert await both.alice.knock(both.to_bob) is Knocked.DIALED_BACK
-        assert both.there.dialed == [(AT_ALICE, Endpoint(BOB, 40002))]
+        assert both.there.dialed == [(AT_ALICE, Endpoint(BOB, 0))]
         assert await both.untold() == []
         assert link(both.to_bob) == link(both.to_alice) == before
         assert len(both.to_bob.sessions) == len(both.to_alice.sessions) == 1
@@ -362,7 +362,7 @@ async def test_a_listener_that_is_there_answers_and_no_stranger_is_told(
 ) -> None:
     async with couple() as both:
         assert await both.alice.dial_self()
-        assert both.here.dialed == [(AT_ALICE, AT_ALICE)]
+        assert both.here.dialed == [(AT_ALICE, Endpoint(ALICE, 0))]
         assert await both.untold() == []
 
 

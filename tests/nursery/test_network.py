@@ -10,9 +10,15 @@ from dataclasses import dataclass, replace
 import pytest
 import trio
 
-from fantom_trio.nursery.errors import ConnectionLost, DialError, DialProblem, ListenError
+from fantom_trio.nursery.errors import (
+    ConnectionLost,
+    DialError,
+    DialProblem,
+    ListenError,
+    PortTaken,
+)
 from fantom_trio.nursery.limits import DEAD_SECONDS
-from fantom_trio.nursery.network import Network, Stream
+from fantom_trio.nursery.network import Listener, Network, Stream
 from fantom_trio.nursery.tcp import TCP, TcpStream
 from fantom_trio.wire import Endpoint
 from tests.nursery.ends import PATIENCE, Peer, listening_node, next_texts
@@ -46,6 +52,17 @@ async def pair(place: Place) -> AsyncIterator[tuple[Stream, Stream]]:
             accepted = await listener.accept()
             async with dialed, accepted:
                 yield dialed, accepted
+
+
+@asynccontextmanager
+async def listening_pair(place: Place) -> AsyncIterator[tuple[Listener, Listener]]:
+    """A listener there, and one on the machine that it dials."""
+    here = "2001:db8::2" if place.here is not place.there else place.address
+    async with (
+        place.there.listen(Endpoint(place.address, 0)) as ours,
+        place.here.listen(Endpoint(here, 0)) as theirs,
+    ):
+        yield ours, theirs
 
 
 async def read(stream: Stream, count: int) -> bytes:
@@ -211,6 +228,55 @@ async def test_who_was_not_accepted_is_reset_with_the_listener(place: Place) -> 
         dialed = await place.here.connect(listener.endpoint, None, PATIENCE)
     async with dialed:
         await until_lost(lambda: read(dialed, 1))
+
+
+async def test_the_listener_s_port_can_be_dialed_from_and_no_second_program_gets_it(
+    place: Place,
+) -> None:
+    with trio.fail_after(PATIENCE):
+        async with listening_pair(place) as (ours, theirs):
+            dialed = await place.there.connect(theirs.endpoint, ours.endpoint, PATIENCE)
+            async with dialed, await theirs.accept() as accepted:
+                assert dialed.here == accepted.peer == ours.endpoint
+                with pytest.raises(ListenError) as caught:
+                    place.there.listen(ours.endpoint)
+                assert caught.value.in_use
+                # From any port it is another connection.
+                anywhere = replace(ours.endpoint, port=0)
+                async with (
+                    await place.there.connect(theirs.endpoint, anywhere, PATIENCE) as other,
+                    await theirs.accept(),
+                ):
+                    assert other.here.port != ours.endpoint.port
+
+
+async def test_between_two_ports_there_is_one_connection_whoever_dialed(place: Place) -> None:
+    with trio.fail_after(PATIENCE):
+        async with listening_pair(place) as (ours, theirs):
+            dialed = await place.there.connect(theirs.endpoint, ours.endpoint, PATIENCE)
+            async with dialed, await theirs.accept() as accepted:
+                for network, source, goal in (
+                    (place.there, ours.endpoint, theirs.endpoint),
+                    (place.here, theirs.endpoint, ours.endpoint),
+                ):
+                    with pytest.raises(PortTaken):
+                        await network.connect(goal, source, PATIENCE)
+                await dialed.send_all(b"unharmed")
+                assert await read(accepted, 8) == b"unharmed"
+
+
+async def test_an_end_at_once_breaks_the_connection_and_frees_its_ports(place: Place) -> None:
+    with trio.fail_after(PATIENCE):
+        async with listening_pair(place) as (ours, theirs):
+            dialed = await place.there.connect(theirs.endpoint, ours.endpoint, PATIENCE)
+            async with await theirs.accept() as accepted:
+                await accepted.send_all(b"unread")
+                dialed.abort()
+                dialed.abort()
+                await until_lost(lambda: read(accepted, 1))
+                again = await place.there.connect(theirs.endpoint, ours.endpoint, PATIENCE)
+                async with again, await theirs.accept():
+                    pass
 
 
 async def test_a_port_is_listened_on_once_and_on_an_address_of_ours(place: Place) -> None:

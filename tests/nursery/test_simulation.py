@@ -40,7 +40,7 @@ from fantom_trio.wire import Cursor, Delivery, Endpoint, Hello, Say
 from tests.nursery.ends import next_event, next_texts
 from tests.nursery.memory_network import BUFFER_BYTES, MemoryNetwork, MemoryStream
 from tests.nursery.simulation import What, simulate
-from tests.nursery.test_memory_network import ALICE, BOB, network, two_nodes
+from tests.nursery.test_memory_network import ALICE, BOB, CAROL, network, two_nodes
 
 #: 3,000 under ``make fuzz``; in parts, because no test may last for long.
 SEEDS = min(settings().max_examples, 3_000)
@@ -236,7 +236,7 @@ async def test_a_silent_link_is_dead_after_45_seconds_and_dialed_with_longer_and
         pauses = [at - before for at, before in zip(dials, failed, strict=False)]
         assert pauses[0] < hurried
         assert len(pauses) >= len(PAUSES)
-        for pause, (shortest, longest) in zip(pauses[1:], PAUSES[1:], strict=False):
+        for pause, (shortest, longest) in zip(pauses[1:], PAUSES, strict=False):
             assert shortest <= pause <= longest + 0.001
         net.heal(ALICE, BOB)
         healed = trio.current_time()
@@ -295,10 +295,10 @@ async def test_a_link_that_breaks_during_a_dial_is_dialed_again_when_that_fails(
     autojump_clock: MockClock,
 ) -> None:
     net = network()
-    net.cut(ALICE, BOB)
-    async with pair(net) as (alice, bob):
+    async with two_nodes(net) as (alice, bob):
+        # Nobody answers there, and the link that comes up is not the one that presents it.
+        alice.connect(bob.invite(Endpoint(CAROL, 40002)))
         await trio.sleep(1)
-        net.heal(ALICE, BOB)
         bob.connect(Endpoint(ALICE, 40001))
         conversation = (await next_event(alice, LinkUp)).conversation
         assert conversation.dialing

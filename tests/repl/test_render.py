@@ -42,6 +42,7 @@ from fantom_trio.nursery import (
     Role,
     Sent,
     State,
+    Unanswered,
     Verifying,
     Violation,
     Why,
@@ -237,6 +238,7 @@ EVENTS: dict[type, st.SearchStrategy[NodeEvent]] = {
     NotShown: st.builds(NotShown, CONVERSATIONS, st.integers(1, 10**6)),
     Sent: st.builds(Sent, CONVERSATIONS, st.lists(MESSAGES)),
     HistoryFull: st.builds(HistoryFull, CONVERSATIONS),
+    Unanswered: st.builds(Unanswered, CONVERSATIONS, ENDPOINTS, ENDPOINTS, st.floats(0, 1000)),
 }
 
 

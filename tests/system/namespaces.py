@@ -15,19 +15,36 @@ needs_namespaces = pytest.mark.skipif(
 )
 
 
+#: Of the two hosts of ``two_homes``.
+HOME_ADDRESSES = ("2001:db8:a::1", "2001:db8:b::1")
+
+
 def ip(*arguments: str) -> str:
     done = subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
     return done.stdout
 
 
 class Host:
-    """One namespace; ``command`` runs a command in it."""
+    """One namespace; ``command`` is a command that runs in it, ``run`` runs one."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def command(self, *words: str) -> list[str]:
         return ["ip", "netns", "exec", self.name, *words]
+
+    def run(self, *words: str, stdin: str = "") -> None:
+        subprocess.run(
+            self.command(*words),
+            input=stdin,
+            check=True,
+            text=True,
+            capture_output=True,
+            timeout=10,
+        )
+
+    def add_address(self, address: str, interface: str) -> None:
+        ip("-n", self.name, "address", "add", address, "dev", interface, "nodad")
 
     def link_local(self) -> str:
         """The link-local address of its eth0, as the kernel prints it; empty while it has none."""
@@ -38,27 +55,55 @@ class Host:
 @contextmanager
 def two_hosts() -> Iterator[tuple[Host, Host]]:
     """Two hosts on one cable, each with ``lo`` and ``eth0`` up."""
-    names = [f"fantom-{os.getpid()}-{end}" for end in "ab"]
-    try:
-        for name in names:
-            ip("netns", "add", name)
-        ip("-n", names[0], "link", "add", "eth0", "type", "veth",
-           "peer", "name", "eth0", "netns", names[1])  # fmt: skip
-        for name in names:
-            # No duplicate address detection: the addresses can be used at once.
-            for where in ("all", "default", "eth0"):
-                path = f"net.ipv6.conf.{where}.accept_dad=0"
-                subprocess.run(
-                    ["ip", "netns", "exec", name, "sysctl", "-qw", path], check=True, timeout=10
-                )
-            ip("-n", name, "link", "set", "lo", "up")
-            ip("-n", name, "link", "set", "eth0", "up")
-        hosts = Host(names[0]), Host(names[1])
+    with _namespaces("a", "b") as (one, other):
+        _cable(one, "eth0", other, "eth0")
         deadline = time.monotonic() + 20
-        while not all(host.link_local() for host in hosts):  # the kernel takes up to a second
+        while not (one.link_local() and other.link_local()):  # the kernel takes up to a second
             assert time.monotonic() < deadline, "the cable did not come up"
             time.sleep(0.05)
+        yield one, other
+
+
+@contextmanager
+def two_homes() -> Iterator[tuple[tuple[Host, Host], tuple[Host, Host]]]:
+    """Host – router – router – host, as two pairs of a host and its router.
+
+    The hosts' ``eth0`` have ``HOME_ADDRESSES``; a router's ``lan`` leads to its host, its ``wan``
+    to the other router. The routers let everything through.
+    """
+    with _namespaces("a", "ra", "rb", "b") as (one, its, theirs, other):
+        homes = (one, its), (other, theirs)
+        _cable(its, "wan", theirs, "wan")
+        for (host, router), home in zip(homes, "ab", strict=True):
+            _cable(host, "eth0", router, "lan")
+            router.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+            host.add_address(f"2001:db8:{home}::1/64", "eth0")
+            router.add_address(f"2001:db8:{home}::ff/64", "lan")
+            router.add_address(f"2001:db8:f::{home}/64", "wan")
+            ip("-n", host.name, "-6", "route", "add", "default", "via", f"2001:db8:{home}::ff")
+        for router, away in ((its, "b"), (theirs, "a")):
+            ip("-n", router.name, "-6", "route", "add", "default", "via", f"2001:db8:f::{away}")
+        yield homes
+
+
+@contextmanager
+def _namespaces(*ends: str) -> Iterator[list[Host]]:
+    hosts = [Host(f"fantom-{os.getpid()}-{end}") for end in ends]
+    try:
+        for host in hosts:
+            ip("netns", "add", host.name)
+            ip("-n", host.name, "link", "set", "lo", "up")
         yield hosts
     finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+        for host in hosts:
+            subprocess.run(["ip", "netns", "delete", host.name], check=False, capture_output=True)
+
+
+def _cable(one: Host, here: str, other: Host, there: str) -> None:
+    ip("-n", one.name, "link", "add", here, "type", "veth",
+       "peer", "name", there, "netns", other.name)  # fmt: skip
+    for host, interface in ((one, here), (other, there)):
+        # No duplicate address detection: the addresses can be used at once.
+        for where in ("all", "default", interface):
+            host.run("sysctl", "-qw", f"net.ipv6.conf.{where}.accept_dad=0")
+        ip("-n", host.name, "link", "set", interface, "up")

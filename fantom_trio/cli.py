@@ -19,6 +19,7 @@ from fantom_trio.nursery import (
     AddressProblem,
     Endpoint,
     Invite,
+    Limits,
     ListenError,
     ReachError,
     is_invite,
@@ -228,12 +229,13 @@ async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
     mode = "given" if own else "local" if options.local else "loopback"
     if not (own or options.local or options.loopback or options.demo):
         mode = "public"
-    where = Where(mode, own, options.ip_service)
+    where = Where(mode, own, options.ip_service, options.open_port)
+    limits = Limits() if options.timeout is None else Limits(punch_seconds=options.timeout)
     port = 0 if options.demo else _own_port(options, own)
 
     async def run() -> int:
         async with (
-            open_node(own_port=port, invited_only=options.invited_only) as node,
+            open_node(limits, own_port=port, invited_only=options.invited_only) as node,
             open_node() if options.demo else contextlib.nullcontext() as other,
             trio.open_nursery() as n,
         ):

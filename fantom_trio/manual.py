@@ -28,8 +28,8 @@ MORE = {
     " peer is told to answer to.",
     "--port": "Your router's firewall must let it in. With --once it is the port that the peer is"
     " told to answer to.",
-    "--ip-service": "Asked over IPv6 and https, once for each time a listener starts. It has no"
-    " part in the chat.",
+    "--ip-service": "Asked over IPv6 and https when the listener starts and when your network"
+    " changes. It has no part in the chat.",
     "--invited-only": "With --follow, an invite for one peer is printed on stderr.",
     "--once": "PEER is an address, such as [2001:db8::7]:31488, or an invite. Without TEXT,"
     " standard input is sent, but for one line break at its end. Others on this machine can read"
@@ -37,7 +37,10 @@ MORE = {
     "--peer-file": "The file holds an address or an invite.",
     "--lines": "A message for each line, as in tail -f log | fantom-trio --once PEER --lines. An"
     " empty line is an empty message.",
-    "--timeout": "At most 86400, which is a day.",
+    "--open-port": "With PCP (RFC 6887). The port is given back at the end; what the router answers"
+    " is said.",
+    "--timeout": "At most 86400, which is a day. With --once it is for the link, and again for each"
+    " receipt; in the chat, for how long a /connect goes on while nobody answers.",
     "--follow": "A line break within a message stays one, so that a message may take several lines:"
     " --json keeps each in one. A text over 61,000 bytes comes in pieces. A message is acknowledged"
     " to its sender when it is written. To a terminal it is written so that it can only be read, to"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from fantom_trio import __version__
-from fantom_trio.nursery import DEFAULT_PORT, DEFAULT_SERVICE, LISTENER_PORTS
+from fantom_trio.nursery import DEFAULT_PORT, DEFAULT_SERVICE, LISTENER_PORTS, Limits
 from fantom_trio.repl.languages import _
 from fantom_trio.tell import Exit, tell
 
@@ -107,6 +107,10 @@ def table() -> tuple[Option, ...]:
             "URL", idle_beside=("--local", "--loopback", "--address", "--demo", "--once"),
         ),
         Option(
+            "--open-port", "listen", _("ask the router to let that port in (PCP)"),
+            idle_beside=("--local", "--loopback", "--demo", "--once", "--follow"),
+        ),
+        Option(
             "--invited-only", "listen", _("let in only peers that bring an invite"),
             idle_beside=("--once",),
         ),
@@ -123,8 +127,9 @@ def table() -> tuple[Option, ...]:
         ),
         Option(
             "--timeout", "send",
-            _("seconds for the link, and for the receipt ({n:g})", n=TIMEOUT), "S",
-            read=_seconds, needs=("--once",),
+            _("give up after S seconds: --once {n:g}, /connect {many:g}", n=TIMEOUT,
+              many=Limits().punch_seconds), "S",
+            read=_seconds, idle_beside=("--follow", "--demo"),
         ),
         Option("--follow", "follow", _("print what comes in, a line for each message")),
         Option(
@@ -162,7 +167,6 @@ def examples() -> tuple[tuple[str, str], ...]:
         ("fantom-trio", _("chat across the internet")),
         ("fantom-trio --once '[2001:db8::7]:31488' hi", _("send one message")),
         ("make | fantom-trio --once --peer-file bob", _("send its output to Bob")),
-        ("fantom-trio --follow --json >> log", _("keep what comes in")),
     )
 
 

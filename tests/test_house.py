@@ -70,13 +70,13 @@ def users_of(library: str) -> set[str]:
 def test_what_one_file_answers_for_no_other_imports() -> None:
     assert users_of("nacl") == {"wire/secret.py"}
     assert users_of("httpx") == {"nursery/reach.py"}
-    assert users_of("psutil") == {"nursery/reach.py"}
+    assert users_of("psutil") == {"nursery/interfaces.py"}
     assert users_of("threading") == {"repl/screen.py"}
     screen = {"repl/editor.py", "repl/buffers.py", "repl/drawing.py"}
     assert users_of("prompt_toolkit") == screen
     assert users_of("segno") == {"repl/qr.py"}
     assert users_of("platformdirs") == {"repl/languages.py"}
-    assert users_of("socket") == {"nursery/reach.py", "nursery/tcp.py"}
+    assert users_of("socket") == {"nursery/interfaces.py", "nursery/tcp.py"}
 
 
 def test_the_wire_has_no_input_no_output_and_no_clock() -> None:

@@ -416,7 +416,7 @@ async def test_an_invite_serves_a_script_many_times_where_others_are_let_in_too(
         (["--once", "fantom://[::1]:30000/geheim.geheim", "hi"], "“fantom://[::1]:30000/…” is a d"),
         (["--peer-file", "f"], "--peer-file needs --once beside it."),
         (["--count", "1"], "--count needs --follow beside it."),
-        (["--timeout", "1"], "--timeout needs --once beside it."),
+        (["--follow", "--timeout", "1"], "--timeout does nothing beside --follow."),
         (["--once", "::1", "hi", "--invited-only"], "--invited-only is for who listens, and --on"),
         (["--once", "::1", "h\udcff"], "TEXT is not UTF-8 text."),
         (["--once", "::1", "hi", "--follow"], "--once, --follow and --demo do not go together."),

@@ -125,7 +125,7 @@ def test_a_killed_peer_is_told_within_a_second_and_comes_back_as_a_stranger(sit:
     alice.enter(f"/connect {bob.address} as newcomer")
     alice.until("a stranger is at this address now")
     alice.enter("/history")
-    alice.until("── 1 bob")
+    alice.until("old bob alone (waiting)")  # its last line
     history = alice.text[alice.text.rindex("── 1 bob") :]
     assert re.findall(r"(before|answer|is gone|old bob alone \(waiting\))", history) == [
         "before", "answer", "is gone", "old bob alone (waiting)",

@@ -103,8 +103,8 @@ def _send(options: argparse.Namespace, outcome: Outcome) -> int:
         tell(_("Others on this machine can read the invite in the list of processes: --peer-file"
                " and the environment variable {name} keep it out of there.",
                name=PEER_VARIABLE))  # fmt: skip
-    if text is None or options.lines:
-        _expect_input(text, lines=options.lines)
+    if text is None:
+        _expect_input(lines=options.lines)
     port = _own_port(options, own)
     if own is not None:
         with contextlib.suppress(ReachError):  # without a list of interfaces it stays as it is
@@ -131,10 +131,8 @@ def _send(options: argparse.Namespace, outcome: Outcome) -> int:
     return trio.run(_interruptible, run)
 
 
-def _expect_input(text: str | None, *, lines: bool) -> None:
-    """Raises ``WrongCall`` where standard input is missing or not all that there is to send."""
-    if text is not None:
-        raise WrongCall(_("--lines sends standard input: TEXT has no place beside it."))
+def _expect_input(*, lines: bool) -> None:
+    """Raises ``WrongCall`` where standard input is missing."""
     if sys.stdin is None:
         raise WrongCall(
             _("There is no standard input to read lines from.") if lines else _nothing_to_send()

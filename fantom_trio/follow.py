@@ -27,7 +27,7 @@ from fantom_trio.nursery import (
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.explain import explain_listen, explain_reach
 from fantom_trio.repl.languages import _, n_
-from fantom_trio.tell import Exit, as_json, tell, write
+from fantom_trio.tell import Exit, as_json, tell, unwritten, write
 
 __all__ = ["follow"]
 
@@ -49,8 +49,7 @@ async def follow(
     Cancelled in the middle of a write, what stdout took may not be acknowledged.
     """
     if sys.stdout is None:
-        tell(_("There is no standard output to write to."))
-        return Exit.UNWRITTEN
+        return unwritten(None)
     try:
         endpoint = await find()
     except ReachError as error:
@@ -74,9 +73,7 @@ async def follow(
             except BrokenPipeError:  # whoever read us has enough
                 pass
             except OSError as error:
-                detail = os.strerror(error.errno or 0)
-                tell(_("Standard output takes no more: {detail}.", detail=detail))
-                code = Exit.UNWRITTEN
+                code = unwritten(error)
             nursery.cancel_scope.cancel()
     return code
 

@@ -2,10 +2,9 @@
 
 import os
 
-import trio
-
 from fantom_trio.nursery import MAX_TEXT, Piece
 from fantom_trio.repl.languages import _
+from fantom_trio.repl.standard_input import read_some
 
 __all__ = ["Lines", "Unreadable", "read_text"]
 
@@ -92,21 +91,8 @@ async def read_text(stdin: int) -> str:
 
 async def _read(stdin: int) -> bytes:
     """What is there, empty at the end. Raises ``Unreadable``."""
-    while True:
-        try:
-            await trio.lowlevel.wait_readable(stdin)
-        except PermissionError:  # a regular file or /dev/null: epoll has no use for it
-            await trio.lowlevel.checkpoint()
-        except OSError as error:
-            raise _unreadable(error) from None
-        try:
-            return os.read(stdin, READ_SIZE)
-        except BlockingIOError:  # somebody who shares it was faster
-            continue
-        except OSError as error:
-            raise _unreadable(error) from None
-
-
-def _unreadable(error: OSError) -> Unreadable:
-    detail = os.strerror(error.errno or 0)
-    return Unreadable(_("Cannot read standard input: {detail}.", detail=detail))
+    try:
+        return await read_some(stdin, READ_SIZE)
+    except OSError as error:
+        detail = os.strerror(error.errno or 0)
+        raise Unreadable(_("Cannot read standard input: {detail}.", detail=detail)) from None

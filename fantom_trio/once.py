@@ -28,7 +28,7 @@ from fantom_trio.nursery import (
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.explain import explain_dial, explain_ending
 from fantom_trio.repl.languages import _, n_
-from fantom_trio.tell import Exit, as_json, tell, write
+from fantom_trio.tell import Exit, as_json, tell, unwritten, write
 
 __all__ = ["Outcome", "send_once"]
 
@@ -72,10 +72,9 @@ class Outcome:
 
     def print(self, code: int) -> int:
         """One JSON object on stdout; the exit code, which says so where stdout took none."""
-        unwritten = code or Exit.UNWRITTEN
         if sys.stdout is None:
-            tell(_("There is no standard output to write to."))
-            return unwritten
+            failed = unwritten(None)
+            return code or failed
         output = sys.stdout.fileno()
         fields = {
             "delivered": code == Exit.DONE,
@@ -92,10 +91,8 @@ class Outcome:
         except BrokenPipeError:  # whoever read us has enough
             pass
         except OSError as error:
-            tell(
-                _("Standard output takes no more: {detail}.", detail=os.strerror(error.errno or 0))
-            )
-            return unwritten
+            failed = unwritten(error)
+            return code or failed
         return code
 
 

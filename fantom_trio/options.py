@@ -11,7 +11,7 @@ from typing import NoReturn
 from fantom_trio import __version__
 from fantom_trio.nursery import DEFAULT_PORT, DEFAULT_SERVICE, LISTENER_PORTS, Limits
 from fantom_trio.repl.languages import _
-from fantom_trio.tell import Exit, tell
+from fantom_trio.tell import Exit, unwritten
 
 __all__ = [
     "ALTERNATIVES",
@@ -264,8 +264,7 @@ def _print(text: str) -> NoReturn:
         except BrokenPipeError:
             pass
         except OSError as error:
-            tell(_("Standard output takes no more: {detail}.", detail=error.strerror))
-            code = Exit.UNWRITTEN
+            code = unwritten(error)
     sys.exit(code)
 
 

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Mapping
 
 from fantom_trio.repl import sanitize
+from fantom_trio.repl.languages import _
 
-__all__ = ["Exit", "as_json", "tell", "write"]
+__all__ = ["Exit", "as_json", "tell", "unwritten", "write"]
 
 #: JSON lets these stand, and much that reads line by line takes them for the end of a line.
 _LINE_BREAKS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
@@ -38,6 +39,16 @@ def tell(text: str) -> None:
         # Straight to the descriptor: what a closed pipe does not take must not fail again at exit.
         with contextlib.suppress(OSError):
             os.write(sys.stderr.fileno(), f"fantom-trio: {sanitize.line(text)}\n".encode())
+
+
+def unwritten(error: OSError | None) -> Exit:
+    """Say that standard output takes no more, or that there is none; the exit code for that."""
+    if error is None:
+        tell(_("There is no standard output to write to."))
+    else:
+        detail = os.strerror(error.errno or 0)
+        tell(_("Standard output takes no more: {detail}.", detail=detail))
+    return Exit.UNWRITTEN
 
 
 def as_json(fields: Mapping[str, object], *, to_terminal: bool) -> bytes:

@@ -15,7 +15,8 @@ from functools import partial
 
 import trio
 
-from fantom_trio.nursery.interfaces import Interface, ReachError, list_interfaces
+from fantom_trio.nursery.errors import ReachError
+from fantom_trio.nursery.interfaces import Interface, list_interfaces
 from fantom_trio.wire.address import Endpoint
 
 __all__ = ["Change", "Changes", "Surroundings", "network_of", "open_changes", "way_out"]

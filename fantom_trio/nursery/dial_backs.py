@@ -69,7 +69,7 @@ class DialBacks:
         """A connection without a byte on it: that it comes is all that the peer wants to know."""
         endpoint = replace(session.connection.peer, port=port)
         # From a port that its firewall knows nothing of.
-        here = replace(session.here, port=0)
+        here = replace(session.connection.here, port=0)
         with contextlib.suppress(DialError):
             stream = await self._network.connect(endpoint, here, self._limits.dial_back_seconds)
             stream.close()

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import trio
 
+from fantom_trio.nursery.changes import network_of, way_out
 from fantom_trio.nursery.connection import Ending
 from fantom_trio.nursery.conversation import Conversation
 from fantom_trio.nursery.errors import DialError
@@ -48,9 +49,6 @@ __all__ = [
 
 #: Seconds for everything together; each step has a nearer bound, but for the system's own calls.
 PATIENCE = 15
-
-#: Nobody is there: global, but in a block of which nothing is given out.
-SOMEWHERE = ("2000::1", 9, 0, 0)
 
 _TEREDO = ipaddress.IPv6Network("2001::/32")
 _SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
@@ -259,13 +257,7 @@ async def _addresses(internet: bool) -> list[Finding]:
 
 
 async def _route() -> list[Finding]:
-    """A socket for datagrams that is connected sends nothing, and says what the system would do."""
-    try:
-        with trio.socket.socket(trio.socket.AF_INET6, trio.socket.SOCK_DGRAM) as sock:
-            await sock.connect(SOMEWHERE)
-            return [Route(sock.getsockname()[0].partition("%")[0])]
-    except OSError:
-        return [Route(None)]
+    return [Route(await way_out())]
 
 
 async def _listener(node: Node, wanted: Endpoint | None) -> list[Finding]:
@@ -322,6 +314,5 @@ async def _dial_back(node: Node) -> list[Finding]:
 
 def _is_near(peer: Conversation, listener: Endpoint) -> bool:
     """On the network that our listener's address belongs to."""
-    network = ipaddress.IPv6Network((listener.host, 64), strict=False)
     hosts = [session.connection.peer.host for session in peer.sessions]
-    return any(ipaddress.IPv6Address(host) in network for host in hosts)
+    return network_of(listener.host) in map(network_of, hosts)

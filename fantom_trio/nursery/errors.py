@@ -6,7 +6,18 @@ import os
 
 from fantom_trio.wire import Endpoint, Violation
 
-__all__ = ["ConnectionLost", "DialError", "DialProblem", "ListenError", "PortTaken"]
+__all__ = [
+    "ConnectionLost",
+    "DialError",
+    "DialProblem",
+    "ListenError",
+    "PortTaken",
+    "ReachError",
+    "ReachProblem",
+]
+
+#: Characters: it ends a sentence on the screen.
+MAX_DETAIL = 100
 
 
 class ConnectionLost(Exception):
@@ -101,3 +112,32 @@ class ListenError(Exception):
         ) or (number == errno.EINVAL and endpoint.is_link_local)
         self.detail = os.strerror(number)
         super().__init__(f"cannot listen on {endpoint}: {self.detail}")
+
+
+class ReachProblem(enum.Enum):
+    """Why our own address is not known; the value is a short clause for logs."""
+
+    INTERFACES = "the interfaces cannot be read"
+    NO_IPV6 = "this machine has no IPv6 address"
+    NO_LINK_LOCAL = "no real interface has a link-local address"
+    SERVICE_URL = "the address service is no https URL"
+    UNREACHABLE = "the address service cannot be reached"
+    TIMED_OUT = "the address service did not answer in time"
+    TLS = "the address service did not complete TLS"
+    CERTIFICATE = "the address service's certificate is not trusted"
+    REDIRECTED = "the address service sent us elsewhere"
+    STATUS = "the address service answered with an error"
+    ANSWERED_IPV4 = "the address service answered with an IPv4 address"
+    ANSWERED_GARBAGE = "the address service answered with no address"
+    NOT_OURS = "the address service answered with an address this machine does not have"
+
+
+class ReachError(Exception):
+    """``problem`` says why, ``detail`` ends the sentence: short, printable, possibly empty."""
+
+    def __init__(self, problem: ReachProblem, detail: str = "") -> None:
+        # The last guard: no control or bidi character gets past here, whoever wrote it.
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in detail[:MAX_DETAIL])
+        self.problem = problem
+        self.detail = shown[:MAX_DETAIL]
+        super().__init__(f"{problem.value}: {self.detail}" if detail else problem.value)

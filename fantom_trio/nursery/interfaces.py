@@ -4,47 +4,16 @@ import ipaddress
 import socket
 import sys
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
+from fantom_trio.nursery.errors import ReachError, ReachProblem
 from fantom_trio.wire.address import Endpoint
 
-__all__ = ["Interface", "ReachError", "ReachProblem", "list_interfaces", "port_holder"]
-
-MAX_DETAIL = 100  # characters: it ends a sentence on the screen
+__all__ = ["Interface", "list_interfaces", "port_holder"]
 
 #: What Linux knows of each address, flags of linux/if_addr.h among it; psutil does not tell them.
 _LINUX_TABLE = Path("/proc/net/if_inet6")
 _TEMPORARY, _OPTIMISTIC, _DEPRECATED, _TENTATIVE = 0x01, 0x04, 0x20, 0x40
-
-
-class ReachProblem(Enum):
-    """Why our own address is not known; the value is a short clause for logs."""
-
-    INTERFACES = "the interfaces cannot be read"
-    NO_IPV6 = "this machine has no IPv6 address"
-    NO_LINK_LOCAL = "no real interface has a link-local address"
-    SERVICE_URL = "the address service is no https URL"
-    UNREACHABLE = "the address service cannot be reached"
-    TIMED_OUT = "the address service did not answer in time"
-    TLS = "the address service did not complete TLS"
-    CERTIFICATE = "the address service's certificate is not trusted"
-    REDIRECTED = "the address service sent us elsewhere"
-    STATUS = "the address service answered with an error"
-    ANSWERED_IPV4 = "the address service answered with an IPv4 address"
-    ANSWERED_GARBAGE = "the address service answered with no address"
-    NOT_OURS = "the address service answered with an address this machine does not have"
-
-
-class ReachError(Exception):
-    """``problem`` says why, ``detail`` ends the sentence: short, printable, possibly empty."""
-
-    def __init__(self, problem: ReachProblem, detail: str = "") -> None:
-        # The last guard: no control or bidi character gets past here, whoever wrote it.
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in detail[:MAX_DETAIL])
-        self.problem = problem
-        self.detail = shown[:MAX_DETAIL]
-        super().__init__(f"{problem.value}: {self.detail}" if detail else problem.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,7 +258,7 @@ class Node:
         session, listener = conversation.session, self.listener
         if session is None or listener is None:
             return False
-        return session.here.host == listener.host != session.connection.peer.host
+        return session.connection.here.host == listener.host != session.connection.peer.host
 
     async def knock(self, conversation: Conversation) -> Knocked:
         """Ask the peer to dial our listener, and wait for it up to ``dial_back_seconds``.

@@ -17,13 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from fantom_trio.nursery.interfaces import (
-    Interface,
-    ReachError,
-    ReachProblem,
-    list_interfaces,
-    port_holder,
-)
+from fantom_trio.nursery.errors import ReachError, ReachProblem
+from fantom_trio.nursery.interfaces import Interface, list_interfaces, port_holder
 from fantom_trio.wire.address import AddressError, AddressProblem, Endpoint, canonical_host
 
 if TYPE_CHECKING:

@@ -35,8 +35,6 @@ class Session:
         dial_back: Callable[[int], Awaitable[None]],
     ) -> None:
         self.connection = connection
-        #: Our end of the stream.
-        self.here = connection.here
         #: Connects to that port of the peer's end, once; raises nothing.
         self.dial_back = dial_back
         self.identity = identity

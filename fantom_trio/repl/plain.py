@@ -7,6 +7,7 @@ from typing import TextIO
 
 import trio
 
+from fantom_trio.repl.standard_input import read_some
 from fantom_trio.repl.terminal import (
     LAST_WORDS,
     WIPE,
@@ -169,16 +170,7 @@ class PlainTerminal(Terminal):
 
     async def _read(self) -> bytes:
         """Empty at the end."""
-        while True:
-            try:
-                await trio.lowlevel.wait_readable(self._stdin)
-            except PermissionError:  # a regular file or /dev/null: epoll has no use for it
-                await trio.lowlevel.checkpoint()
-            except (OSError, ValueError):  # closed
-                return b""
-            try:
-                return os.read(self._stdin, READ_SIZE)
-            except BlockingIOError:
-                continue
-            except OSError:  # EIO: the terminal is gone
-                return b""
+        try:
+            return await read_some(self._stdin, READ_SIZE)
+        except (OSError, ValueError):  # closed, or the terminal is gone
+            return b""

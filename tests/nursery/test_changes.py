@@ -31,7 +31,8 @@ from fantom_trio.nursery.changes import (
     network_of,
     open_changes,
 )
-from fantom_trio.nursery.interfaces import Interface, ReachError, ReachProblem
+from fantom_trio.nursery.errors import ReachError, ReachProblem
+from fantom_trio.nursery.interfaces import Interface
 from fantom_trio.wire import Endpoint
 from tests.nursery.ends import PATIENCE, next_event
 from tests.nursery.memory_network import MemoryNetwork, MemoryStream

@@ -350,7 +350,8 @@ async def test_a_peer_who_sees_another_address_than_the_listener_s_cannot_be_ask
     async with couple() as both:
         session = both.to_bob.session
         assert session is not None
-        session.here = Endpoint("2001:db8::a1", session.here.port)
+        connection = session.connection
+        connection.here = Endpoint("2001:db8::a1", connection.here.port)
         assert not both.alice.can_knock(both.to_bob)
 
 

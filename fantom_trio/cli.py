@@ -22,10 +22,9 @@ from fantom_trio.nursery import (
     Limits,
     ListenError,
     ReachError,
+    Where,
     is_invite,
-    link_local_address,
     open_node,
-    public_address,
     with_zone,
 )
 from fantom_trio.once import Outcome, send_once
@@ -201,33 +200,31 @@ def _own_port(options: argparse.Namespace, own: Endpoint | None) -> int:
     return own.port if own else options.port or DEFAULT_PORT
 
 
-async def _follow(options: argparse.Namespace, own: Endpoint | None) -> int:
-    async def find() -> Endpoint:
-        if own is not None:
-            return with_zone(own)
-        if options.loopback:
-            address = Endpoint("::1", 0)
-        elif options.local:
-            address = link_local_address()
-        else:
-            address = await public_address(options.ip_service)
-        return replace(address, port=_own_port(options, own))
+def _where(options: argparse.Namespace, own: Endpoint | None) -> Where:
+    """Where the user wants to be reached."""
+    mode = "given" if own else "local" if options.local else "loopback"
+    if not (own or options.local or options.loopback or options.demo):
+        mode = "public"
+    return Where(mode, own, options.ip_service, options.open_port)
 
+
+async def _follow(options: argparse.Namespace, own: Endpoint | None) -> int:
     return await follow(
-        find, invited_only=options.invited_only, count=options.count, json=options.json
+        _where(options, own),
+        own_port=_own_port(options, own),
+        invited_only=options.invited_only,
+        count=options.count,
+        json=options.json,
     )
 
 
 async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
     # Imported here: a pipe need not wait for prompt_toolkit.
     from fantom_trio.demo import echo
-    from fantom_trio.repl.app import App, Where
+    from fantom_trio.repl.app import App
     from fantom_trio.repl.slash import COMMANDS
 
-    mode = "given" if own else "local" if options.local else "loopback"
-    if not (own or options.local or options.loopback or options.demo):
-        mode = "public"
-    where = Where(mode, own, options.ip_service, options.open_port)
+    where = _where(options, own)
     limits = Limits() if options.timeout is None else Limits(punch_seconds=options.timeout)
     port = 0 if options.demo else _own_port(options, own)
 

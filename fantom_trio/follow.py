@@ -4,7 +4,7 @@ import base64
 import os
 import stat
 import sys
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from weakref import WeakKeyDictionary
@@ -12,34 +12,45 @@ from weakref import WeakKeyDictionary
 import trio
 
 from fantom_trio.nursery import (
+    AddressBack,
+    AddressGone,
+    AddressMoved,
+    AddressNews,
+    AddressUnknown,
+    AskingService,
+    CannotListen,
     Conversation,
     Endpoint,
+    Invite,
     LinkEnded,
     LinkKind,
-    ListenError,
+    ListeningAt,
     Message,
     Node,
     NotShown,
-    ReachError,
+    OwnAddress,
     Received,
+    Where,
     open_node,
 )
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.explain import explain_listen, explain_reach
 from fantom_trio.repl.languages import _, n_
+from fantom_trio.repl.own_address import explain_gone
 from fantom_trio.tell import Exit, as_json, tell, unwritten, write
 
 __all__ = ["follow"]
 
 
 async def follow(
-    find: Callable[[], Awaitable[Endpoint]],
+    where: Where,
     *,
+    own_port: int,
     invited_only: bool,
     count: int | None,
     json: bool = False,
 ) -> Exit:
-    """Listen where ``find`` says and print each message, until there were ``count``.
+    """Listen at ``where`` and print each message, until there were ``count``.
 
     A line each: a line break within a message stays one, and a text over 61,000 bytes comes in
     pieces. With ``json`` an object a line: ``from``, the sender's address; ``at``, when it came on
@@ -50,32 +61,69 @@ async def follow(
     """
     if sys.stdout is None:
         return unwritten(None)
-    try:
-        endpoint = await find()
-    except ReachError as error:
-        tell(explain_reach(error))
-        return Exit.USAGE
-    async with open_node(invited_only=invited_only, acknowledge=False) as node:
-        try:
-            where = await node.listen(endpoint)
-        except ListenError as error:
-            tell(explain_listen(error))
-            return Exit.USAGE
-        tell(_("Listening on {where}.", where=where))
-        if invited_only:
-            tell(_("Only who brings this is let in, and nobody after them: {invite}",
-                   invite=node.invite(where)))  # fmt: skip
+    async with (
+        open_node(own_port=own_port, invited_only=invited_only, acknowledge=False) as node,
+        trio.open_nursery() as nursery,
+    ):
         output, code = sys.stdout.fileno(), Exit.DONE
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_until_nobody_reads, output, nursery.cancel_scope)
-            try:
-                await _Follower(node, output, count, json).run()
-            except BrokenPipeError:  # whoever read us has enough
+        nursery.start_soon(_until_nobody_reads, output, nursery.cancel_scope)
+        place = _Place(node, nursery.cancel_scope, invited_only=invited_only)
+        await nursery.start(OwnAddress(node, where, place.tell).run)
+        try:
+            await _Follower(node, output, count, json).run()
+        except BrokenPipeError:  # whoever read us has enough
+            pass
+        except OSError as error:
+            code = unwritten(error)
+        nursery.cancel_scope.cancel()
+    return Exit.USAGE if place.is_nowhere else code
+
+
+class _Place:
+    """Where we are followed from, told on stderr; without a place at first it ends ``scope``."""
+
+    def __init__(self, node: Node, scope: trio.CancelScope, *, invited_only: bool) -> None:
+        self._node = node
+        self._scope = scope
+        self._invited_only = invited_only
+        self._invite: Invite | None = None
+        self._listens = False
+        #: There was none to begin with.
+        self.is_nowhere = False
+
+    async def tell(self, news: AddressNews) -> None:
+        """For ``OwnAddress``."""
+        match news:
+            case AskingService():
                 pass
-            except OSError as error:
-                code = unwritten(error)
-            nursery.cancel_scope.cancel()
-    return code
+            case AddressUnknown():
+                await self._nowhere(explain_reach(news.error))
+            case CannotListen():
+                if self._listens:
+                    tell(explain_listen(news.error))
+                else:
+                    await self._nowhere(explain_listen(news.error))
+            case AddressGone():
+                for text, _alarm in explain_gone(news):
+                    tell(text)
+            case ListeningAt() | AddressMoved() | AddressBack():
+                self._listens = True
+                tell(_("Listening on {where}.", where=news.where))
+                if self._invited_only:
+                    self._tell_invite(news.where)
+
+    async def _nowhere(self, text: str) -> None:
+        tell(text)
+        self.is_nowhere = True
+        self._scope.cancel()
+        await trio.sleep_forever()
+
+    def _tell_invite(self, where: Endpoint) -> None:
+        """The same one wherever we are: it lets in one identity and no second one."""
+        invite = self._invite or self._node.invite(where)
+        self._invite = replace(invite, endpoint=where)
+        tell(_("Only who brings this is let in, and nobody after them: {invite}",
+               invite=self._invite))  # fmt: skip
 
 
 async def _until_nobody_reads(output: int, scope: trio.CancelScope) -> None:

@@ -62,6 +62,18 @@ from fantom_trio.nursery.invites import InvitesFull
 from fantom_trio.nursery.limits import LISTENER_PORTS, Limits
 from fantom_trio.nursery.message import Message, State
 from fantom_trio.nursery.node import Node, NotLinked, NoWayBack, open_node
+from fantom_trio.nursery.own_address import (
+    AddressBack,
+    AddressGone,
+    AddressMoved,
+    AddressNews,
+    AddressUnknown,
+    AskingService,
+    CannotListen,
+    ListeningAt,
+    OwnAddress,
+    Where,
+)
 from fantom_trio.nursery.port_mapping import (
     Granted,
     Lost,
@@ -161,7 +173,17 @@ __all__ = [
     "public_address",
     "secrets_are_locked",
     "with_zone",
-    # that it changes
+    # where we listen, and that it changes
+    "AddressBack",
+    "AddressGone",
+    "AddressMoved",
+    "AddressNews",
+    "AddressUnknown",
+    "AskingService",
+    "CannotListen",
+    "ListeningAt",
+    "OwnAddress",
+    "Where",
     "Change",
     "Changes",
     "Surroundings",

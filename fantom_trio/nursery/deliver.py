@@ -5,7 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import trio
@@ -80,27 +80,44 @@ async def deliver(
         receipt.ending = ending
 
 
-@dataclass(eq=False)
 class _Errand:
     """One way to carry what a source gives."""
 
-    _connection: Connection
-    _source: Source
-    _receipt: Receipt
-    _seconds: float
-    _limits: Limits
-    _now: Callable[[], float]
-    #: The source has no more.
-    _over: bool = field(default=False, init=False)
+    def __init__(
+        self,
+        connection: Connection,
+        source: Source,
+        receipt: Receipt,
+        seconds: float,
+        limits: Limits,
+        now: Callable[[], float],
+    ) -> None:
+        self._connection = connection
+        self._source = source
+        self._receipt = receipt
+        self._seconds = seconds
+        self._limits = limits
+        self._now = now
+        #: The source has no more.
+        self._over = False
 
 
 class _Native(_Errand):
     """Three tasks: one takes from the source, one reads the link, and one writes it."""
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        source: Source,
+        receipt: Receipt,
+        seconds: float,
+        limits: Limits,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__(connection, source, receipt, seconds, limits, now)
         #: The last piece of each message stands with True, so that messages can be counted.
         self._delivery: Delivery[bool | None] = Delivery()
-        self._cursor, _ = self._delivery.start(self._connection.hello, maybe_stale=False)
+        self._cursor, _ = self._delivery.start(connection.hello, maybe_stale=False)
         #: Pending values, not queues: whoever reads never waits for the writer.
         self._answers: set[type[Ping | Pong]] = set()
         self._peer_left = False

@@ -10,12 +10,16 @@ import trio
 
 from fantom_trio import __version__
 from fantom_trio.nursery import (
+    AddressBack,
+    AddressMoved,
+    AddressNews,
     Conversation,
     DialFailed,
     Dialing,
     Endpoint,
     LinkEnded,
     LinkUp,
+    ListeningAt,
     Merged,
     Message,
     Node,
@@ -23,8 +27,10 @@ from fantom_trio.nursery import (
     NotShown,
     NoWayBack,
     OutboxFull,
+    OwnAddress,
     Received,
     State,
+    Where,
     Why,
     secrets_are_locked,
 )
@@ -32,11 +38,11 @@ from fantom_trio.repl import languages, layout, render
 from fantom_trio.repl.commands import CommandError, Commands, Snapshot
 from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.languages import _, n_
-from fantom_trio.repl.own_address import OwnAddress, Where
+from fantom_trio.repl.own_address import explain_news
 from fantom_trio.repl.port_mapping import OpenPort
 from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View
 
-__all__ = ["App", "Where"]
+__all__ = ["App"]
 
 #: What Alt and a key send, without touching the half-typed line.
 SHORTCUTS = {**{f"alt-{n}": f"/switch {n}" for n in range(1, 10)}, "alt-a": "/switch"}
@@ -62,7 +68,7 @@ class App:
         self.terminal = terminal or open_terminal(completer=self._complete, shortcuts=SHORTCUTS)
         #: Where the user wants to be reached.
         self.where = where
-        self.own = OwnAddress(self, where)
+        self.own = OwnAddress(node, where, self.tell_news)
         self.port = OpenPort(self)
         #: Ring for messages in conversations that are not active.
         self.bell = False
@@ -91,9 +97,7 @@ class App:
                 self.refresh()
                 await self._welcome()
                 nursery.start_soon(self._show_events)
-                if self.where.mode != "loopback":
-                    await nursery.start(self.own.watch)
-                self.own.find()
+                await nursery.start(self.own.run)
                 await self._read_lines()
                 self.stop()
 
@@ -321,7 +325,14 @@ class App:
                 alarm=True,
             )
 
-    def listening(self, where: Endpoint) -> None:
+    async def tell_news(self, news: AddressNews) -> None:
+        """What became of our address."""
+        for text, alarm in explain_news(news):
+            await self.print(text, alarm=alarm)
+        if isinstance(news, (ListeningAt, AddressMoved, AddressBack)):
+            self._listening(news.where)
+
+    def _listening(self, where: Endpoint) -> None:
         """The listener is up: its port is asked for, and whoever waits for it is dialed."""
         if self.where.open_port:
             self.port.start(where)

@@ -24,6 +24,7 @@ from fantom_trio.nursery import (
     Step,
     Stuck,
     Unknown,
+    Where,
     diagnose,
 )
 from fantom_trio.repl import render, sanitize
@@ -31,7 +32,6 @@ from fantom_trio.repl.app import App
 from fantom_trio.repl.commands import CommandError
 from fantom_trio.repl.explain import explain_reach
 from fantom_trio.repl.languages import _
-from fantom_trio.repl.own_address import Where
 
 __all__ = ["examine"]
 

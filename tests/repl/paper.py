@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from fantom_trio.nursery import Conversation, Endpoint, Limits, NodeEvent, open_node
-from fantom_trio.repl.app import App, Where
+from fantom_trio.nursery import Conversation, Endpoint, Limits, NodeEvent, Where, open_node
+from fantom_trio.repl.app import App
 from fantom_trio.repl.slash import COMMANDS
 from fantom_trio.repl.terminal import Line, Terminal, View
 from tests.nursery.ends import PATIENCE, Peer, answer

@@ -23,12 +23,13 @@ from fantom_trio.nursery import (
     Received,
     Role,
     State,
+    Where,
     Why,
     open_node,
 )
 from fantom_trio.nursery.conversation import ConversationKey
 from fantom_trio.repl import languages
-from fantom_trio.repl.app import SHORTCUTS, STRANGER_PAUSE, UNREAD_SHOWN, App, Where
+from fantom_trio.repl.app import SHORTCUTS, STRANGER_PAUSE, UNREAD_SHOWN, App
 from fantom_trio.repl.slash import COMMANDS
 from tests.nursery.ends import PATIENCE, Peer, answer, peer_listener
 from tests.repl.paper import Paper, chat, connected, tell, visitor

@@ -33,10 +33,10 @@ from fantom_trio.nursery import (
     Step,
     Stuck,
     Unknown,
+    Where,
 )
 from fantom_trio.nursery.conversation import ConversationKey
 from fantom_trio.repl import doctor
-from fantom_trio.repl.app import Where
 from fantom_trio.repl.commands import CommandError
 from fantom_trio.repl.doctor import examine
 from tests.repl.paper import Paper, chat

@@ -10,15 +10,16 @@ from trio.testing import wait_all_tasks_blocked
 from fantom_trio.nursery import (
     Endpoint,
     Granted,
+    ListeningAt,
     Lost,
     NoRouter,
     PcpResult,
     PortEvent,
     Refused,
     Silent,
+    Where,
 )
 from fantom_trio.repl import port_mapping
-from fantom_trio.repl.own_address import Where
 from fantom_trio.repl.port_mapping import OpenPort, explain_port
 from tests.repl.paper import chat
 
@@ -162,7 +163,7 @@ async def test_the_router_is_asked_once_the_listener_is_up_if_that_is_wanted(
 ) -> None:
     for wanted in (False, True):
         async with chat(where=Where("loopback", open_port=wanted)) as (app, paper):
-            app.listening(LISTENER)
+            await app.tell_news(ListeningAt(LISTENER))
             await wait_all_tasks_blocked(0.05)
             assert router.done[:1] == ["open 31488"] * wanted
             paper.enter("/listen off")

@@ -17,12 +17,13 @@ from fantom_trio.nursery import (
     ReachError,
     ReachProblem,
     Surroundings,
+    Where,
     link_local_address,
 )
+from fantom_trio.nursery import own_address as own_address_module
+from fantom_trio.nursery.own_address import LONGEST_PAUSE, SHORTEST_PAUSE
 from fantom_trio.nursery.tcp import Tcp, TcpListener
-from fantom_trio.repl import own_address as own_address_module
-from fantom_trio.repl.app import App, Where
-from fantom_trio.repl.own_address import LONGEST_PAUSE, SHORTEST_PAUSE
+from fantom_trio.repl.app import App
 from fantom_trio.repl.slash import reaching
 from tests.nursery.ends import LOOPBACK
 from tests.repl.paper import Paper, chat

@@ -28,6 +28,7 @@ from fantom_trio.nursery import (
     KeyPair,
     Limits,
     Node,
+    Where,
     dial,
     open_node,
 )
@@ -325,7 +326,7 @@ async def test_a_reader_that_wants_one_line_ends_it_quietly(options: list[str]) 
 
 @asynccontextmanager
 async def following_here(
-    monkeypatch: pytest.MonkeyPatch, stdout: TextIO, limits: Limits, **options: int
+    monkeypatch: pytest.MonkeyPatch, stdout: TextIO, limits: Limits, count: int
 ) -> AsyncIterator[Node]:
     """``follow`` in this process, which ends by ``count``; its node."""
     node: Node | None = None
@@ -339,11 +340,9 @@ async def following_here(
         listens.set()
         return where
 
-    async def find() -> Endpoint:
-        return LOOPBACK
-
     async def run() -> None:
-        assert await follow.follow(find, invited_only=False, count=options["count"]) == Exit.DONE
+        code = await follow.follow(Where("loopback"), own_port=0, invited_only=False, count=count)
+        assert code == Exit.DONE
 
     monkeypatch.setattr(Node, "listen", listen_and_tell)
     monkeypatch.setattr(follow, "open_node", functools.partial(open_node, limits))

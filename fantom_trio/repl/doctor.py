@@ -32,6 +32,7 @@ from fantom_trio.repl.app import App
 from fantom_trio.repl.commands import CommandError
 from fantom_trio.repl.explain import explain_reach
 from fantom_trio.repl.languages import _
+from fantom_trio.repl.own_address import explain_absence
 
 __all__ = ["examine"]
 
@@ -164,11 +165,7 @@ def _explain_route(finding: Route) -> tuple[_Mark, str]:
 def _explain_listening(finding: Listening, where: Where) -> tuple[_Mark, str]:
     at = sanitize.line(str(finding.endpoint))
     if not finding.is_ours:
-        return _Mark.BAD, _(
-            "You listen on {where}, which is no address of this machine any more: /quit, and start"
-            " anew.",
-            where=at,
-        )
+        return _Mark.BAD, explain_absence(at, given=where.mode == "given")
     match AddressKind.of(finding.endpoint.host):
         case AddressKind.LOOPBACK:
             text = _("You listen on {where}: only this machine can reach you.", where=at)
@@ -180,7 +177,7 @@ def _explain_listening(finding: Listening, where: Where) -> tuple[_Mark, str]:
             return _Mark.GOOD, _("You listen on {where}.", where=at)
     if where.mode != "public":
         return _Mark.GOOD, text
-    hint = _("Start anew as soon as this machine has a public address.")
+    hint = _("As soon as this machine has a public address, you listen there instead.")
     return _Mark.DOUBTFUL, f"{text} {hint}"
 
 
@@ -207,8 +204,8 @@ def _explain_service(finding: Service) -> tuple[_Mark, str]:
             "The address service sees you come from {address}, where you listen.", address=address
         )
     return _Mark.DOUBTFUL, _(
-        "The address service sees you come from {address}, where you do not listen: to do so,"
-        " /quit and start anew.",
+        "The address service sees you come from {address}, where you do not listen: the address to"
+        " give to your peers is the one that /address shows.",
         address=address,
     )
 
@@ -250,7 +247,8 @@ def _explain_self_dial(finding: SelfDial) -> tuple[_Mark, str]:
             port=finding.endpoint.port,
         )
     return _Mark.BAD, _(
-        "Even this machine cannot connect to {where} ({detail}): /quit, and start anew.",
+        "Even this machine cannot connect to {where} ({detail}): /listen off, and then /listen,"
+        " starts the listener again.",
         where=at,
         detail=sanitize.line(error.detail),
     )

@@ -16,7 +16,7 @@ from fantom_trio.nursery import (
 from fantom_trio.repl.explain import explain_listen, explain_reach
 from fantom_trio.repl.languages import _
 
-__all__ = ["explain_news"]
+__all__ = ["explain_absence", "explain_gone", "explain_news"]
 
 #: A sentence, and whether it is an alarm.
 Sentence: TypeAlias = tuple[str, bool]
@@ -59,22 +59,24 @@ def explain_news(news: AddressNews) -> list[Sentence]:
 
 def explain_gone(news: AddressGone) -> list[Sentence]:
     """Nobody can dial us, and why there is no other address if that does not go without saying."""
-    text = (
-        _(
-            "{where} is no address of this machine any more: nobody can dial you until it is back.",
-            where=news.where,
-        )
-        if news.given
-        else _(
-            "{where} is no address of this machine any more: nobody can dial you until it has"
-            " another one.",
-            where=news.where,
-        )
-    )
-    told = [(text, True)]
+    told = [(explain_absence(str(news.where), given=news.given), True)]
     if news.error.problem not in _NO_ADDRESS:
         told.append((explain_reach(news.error), True))
     return told
+
+
+def explain_absence(where: str, *, given: bool) -> str:
+    """Our listener's address is gone; ``given``: no other one is looked for."""
+    if given:
+        return _(
+            "{where} is no address of this machine any more: nobody can dial you until it is back.",
+            where=where,
+        )
+    return _(
+        "{where} is no address of this machine any more: nobody can dial you until it has another"
+        " one.",
+        where=where,
+    )
 
 
 def _explain_move(news: AddressMoved) -> str:

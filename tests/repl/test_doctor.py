@@ -128,23 +128,23 @@ async def lines(
         (Listening(AT_OURS, True), "✓ You listen on [2001:db8::5]:31488."),
         (
             Listening(AT_OURS, False),
-            "✗ You listen on [2001:db8::5]:31488, which is no address of this machine any more:"
-            " /quit, and start anew.",
+            "✗ [2001:db8::5]:31488 is no address of this machine any more: nobody can dial you"
+            " until it has another one.",
         ),
         (
             Listening(Endpoint("::1", 31488), True),
-            "! You listen on [::1]:31488: only this machine can reach you. Start anew as soon as"
-            " this machine has a public address.",
+            "! You listen on [::1]:31488: only this machine can reach you. As soon as this"
+            " machine has a public address, you listen there instead.",
         ),
         (
             Listening(Endpoint(NEAR, 31488, "eth0"), True),
-            "! You listen on [fe80::5%eth0]:31488: only the same network can reach you. Start anew"
-            " as soon as this machine has a public address.",
+            "! You listen on [fe80::5%eth0]:31488: only the same network can reach you. As soon"
+            " as this machine has a public address, you listen there instead.",
         ),
         (
             Listening(Endpoint(ULA, 31488), True),
-            "! You listen on [fd00:17::5]:31488: only your own networks can reach you. Start anew"
-            " as soon as this machine has a public address.",
+            "! You listen on [fd00:17::5]:31488: only your own networks can reach you. As soon"
+            " as this machine has a public address, you listen there instead.",
         ),
         (NoListener(31488, None), "✗ Nobody can dial you: /listen starts the listener."),
         (
@@ -163,8 +163,8 @@ async def lines(
         ),
         (
             Service(Endpoint(OURS, 0), False),
-            "! The address service sees you come from 2001:db8::5, where you do not listen: to do"
-            " so, /quit and start anew.",
+            "! The address service sees you come from 2001:db8::5, where you do not listen: the"
+            " address to give to your peers is the one that /address shows.",
         ),
         (Clock(30), "✓ Your clock is right."),
         (Clock(-30), "✓ Your clock is right."),
@@ -179,8 +179,8 @@ async def lines(
         ),
         (
             SelfDial(AT_OURS, REFUSED, False),
-            "✗ Even this machine cannot connect to [2001:db8::5]:31488 (Connection refused): /quit,"
-            " and start anew.",
+            "✗ Even this machine cannot connect to [2001:db8::5]:31488 (Connection refused):"
+            " /listen off, and then /listen, starts the listener again.",
         ),
         (
             SelfDial(AT_OURS, DialError(DialProblem.TIMEOUT), False),

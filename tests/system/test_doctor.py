@@ -162,8 +162,8 @@ async def test_a_host_without_a_public_address_hears_so_and_nobody_is_asked() ->
                 f"✓ Link-local IPv6, for the same network only: {one.link_local()}%eth0",
                 "✗ There is no route to the IPv6 internet: turn IPv6 on in your router, or ask your"
                 " provider for it.",
-                f"! You listen on {here}: only the same network can reach you. Start anew as soon"
-                " as this machine has a public address.",
+                f"! You listen on {here}: only the same network can reach you. As soon as this"
+                " machine has a public address, you listen there instead.",
                 "✓ Your listener answers this machine, which says nothing of the firewalls on the"
                 " way.",
                 "! Only a verified peer can tell whether a firewall keeps others out: /connect to"
@@ -192,6 +192,6 @@ async def test_a_host_whose_address_is_gone_hears_so() -> None:
             ip("-n", one.name, "address", "delete", f"{ALICE}/64", "dev", "eth0")
             found = await findings(alice, "verified peer")
             assert (
-                f"✗ You listen on [{ALICE}]:31488, which is no address of this machine any more:"
-                " /quit, and start anew."
+                f"✗ [{ALICE}]:31488 is no address of this machine any more: nobody can dial you"
+                " until it is back."
             ) in found

@@ -1,13 +1,17 @@
 """Hosts whose addresses change, and whose cable is pulled, while two programs chat."""
 
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
-from fantom_trio.nursery import Endpoint
+import trio
+
+from fantom_trio.nursery import Endpoint, Invite
 from tests.system.namespaces import Host, ip, needs_namespaces, two_hosts
-from tests.system.program import PROGRAM, Program, running
+from tests.system.program import PATIENCE, PROGRAM, Program, running
 
 ALICE, ALICE_LATER, BOB = "2001:db8:a::1", "2001:db8:a2::1", "2001:db8:b::1"
 NEW_LINK_LOCAL = "fe80::aa"
@@ -100,6 +104,54 @@ async def test_a_program_follows_its_address_and_what_was_written_meanwhile_arri
             await bob.say("/disconnect")
             await bob.say(f"/connect {now}")
             await alice.expect("connected to you: native link")
+
+
+@needs_namespaces
+async def test_a_follower_moves_too_and_its_invite_stays_the_same_one() -> None:
+    with two_hosts() as (one, two):
+        command = one.command(*PROGRAM)
+        async with running(
+            "--follow", "--local", "--invited-only",
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, command=command,
+        ) as follower:  # fmt: skip
+            here, invite = await listening_and_invite(follower)
+            await send_once(two, invite, "before")
+            assert await follower.output.expect("\n") == "before"
+            remove(one, here.host)
+            await follower.errors.expect(f"{here} is no address of this machine any more")
+            add(one, NEW_LINK_LOCAL)
+            now, invite_now = await listening_and_invite(follower)
+            assert now == Endpoint(NEW_LINK_LOCAL, 31488, "eth0")
+            assert invite_now == replace(invite, endpoint=now)
+
+
+async def listening_and_invite(follower: Program) -> tuple[Endpoint, Invite]:
+    await follower.errors.expect("Listening on ")
+    where = Endpoint.parse((await follower.errors.expect("\n")).removesuffix("."))
+    await follower.errors.expect("nobody after them: ")
+    return where, Invite.parse(await follower.errors.expect("\n"))
+
+
+async def send_once(host: Host, peer: Invite | Endpoint, text: str) -> None:
+    with trio.fail_after(PATIENCE):
+        await trio.run_process(host.command(*PROGRAM, "--once", str(peer), text))
+
+
+@needs_namespaces
+async def test_a_follower_is_reached_where_it_moved() -> None:
+    with far_apart() as (one, two):
+        command = one.command(*PROGRAM)
+        async with running(
+            "--follow", "--address", ALICE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, command=command,
+        ) as follower:  # fmt: skip
+            await follower.errors.expect(f"Listening on [{ALICE}]:31488.")
+            remove(one, ALICE)
+            await follower.errors.expect("nobody can dial you until it is back")
+            add(one, ALICE)
+            await follower.errors.expect(f"Listening on [{ALICE}]:31488.")
+            await send_once(two, Endpoint(ALICE, 31488), "after")
+            assert await follower.output.expect("\n") == "after"
 
 
 @needs_namespaces

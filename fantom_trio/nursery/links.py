@@ -341,10 +341,14 @@ class Links(DialBacks):
         )  # fmt: skip
         self._owners[connection] = conversation
         conversation.sessions.append(session)
-        if self._greeter.own.public < identity.key:
-            # One of the two sides judges, or they would close each other's last link.
-            for older in conversation.sessions[:-1]:
+        judges = self._greeter.own.public < identity.key
+        for older in conversation.sessions[:-1]:
+            # One of the two sides judges, or they would close each other's last link. The other
+            # one may have lost its end of the older link, and then nobody will say so.
+            if judges:
                 older.leave("replaced", Ending(Why.REPLACED))
+            else:
+                older.doubt(self._limits.ping_seconds)
         for each in filter(None, (conversation, dialed)):
             dial = each.outgoing if each.dialing else None
             if dial is not None and (dial.again or conversation.is_up(dial.invite)):

@@ -73,12 +73,15 @@ class _Reader:
 
     async def _receive(self) -> list[Event]:
         """The next events; raises ``ConnectionLost`` after a long silence."""
-        limits = self._teller.limits
-        for _ in range(limits.silences):
-            with trio.move_on_after(limits.ping_seconds):
-                return await self._connection.receive()
-            self._session.ping = True
-            self._session.wake()
+        limits, session = self._teller.limits, self._session
+        for silence in range(1, limits.silences + 1):
+            with trio.move_on_after(limits.ping_seconds) as session.patience:
+                events = await self._connection.receive()
+                session.doubted = False
+                return events
+            if session.doubted or silence == limits.silences:
+                break
+            session.ask()
         self._connection.end(Ending(Why.SILENT))
         raise ConnectionLost
 

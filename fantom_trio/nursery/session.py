@@ -50,6 +50,10 @@ class Session:
         #: Pending values, not queues: the newest counts, and whoever reads never waits for us.
         self.ping = False
         self.pong = False
+        #: Nothing came since ``doubt``.
+        self.doubted = False
+        #: How long the reader waits for a sign of life.
+        self.patience = trio.CancelScope()
         #: The port of ours that the peer is to dial.
         self.knock: int | None = None
         #: Steps of a verification, which answer the user's and are as many.
@@ -71,6 +75,17 @@ class Session:
         """Wait until ``wake`` was called since the last time."""
         await self._work.wait()
         self._work = trio.Event()
+
+    def ask(self) -> None:
+        """Ask for a sign of life."""
+        self.ping = True
+        self.wake()
+
+    def doubt(self, seconds: float) -> None:
+        """The peer has a newer link with us: this one is dead after so long a silence."""
+        self.doubted = True
+        self.patience.deadline = trio.current_time() + seconds
+        self.ask()
 
     def verify(self, steps: Iterable[Record]) -> None:
         """Send these steps of a verification."""

@@ -299,6 +299,35 @@ async def test_a_link_from_an_address_that_is_gone_is_made_again_at_once(
         assert [m.text for m in (await next_event(bob, Received)).messages] == ["one"]
 
 
+@pytest.mark.parametrize("mover_judges", [True, False])
+async def test_the_other_end_of_a_link_from_a_lost_address_goes_soon(
+    mover_judges: bool, autojump_clock: MockClock
+) -> None:
+    async with pair() as (network, alice, to_bob, bob, to_alice):
+        mover, conversation = alice, to_alice
+        if (alice.greeter.own.public < bob.greeter.own.public) != mover_judges:
+            mover, conversation = bob, to_bob
+        (dead,) = conversation.sessions
+        network.cut(ALICE, BOB)
+        mover._links._network = network.host("2001:db8:c::1")
+        mover.moved([ALICE, BOB])
+        await next_event(mover, LinkUp)
+        await trio.sleep(16)
+        assert conversation.session is not None
+        assert dead not in conversation.sessions
+
+
+async def test_an_older_link_that_lives_is_not_given_up_by_who_does_not_judge(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as (_, _, to_bob, _, to_alice):
+        for conversation in (to_bob, to_alice):
+            assert conversation.session is not None
+            conversation.session.doubt(15)
+        await trio.sleep(60)
+        assert len(to_bob.sessions) == len(to_alice.sessions) == 1
+
+
 async def test_a_link_from_an_address_that_stays_stays(autojump_clock: MockClock) -> None:
     async with pair() as (_, alice, to_bob, _, _):
         session = to_bob.session

@@ -115,14 +115,15 @@ async def test_a_follower_moves_too_and_its_invite_stays_the_same_one() -> None:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, command=command,
         ) as follower:  # fmt: skip
             here, invite = await listening_and_invite(follower)
-            await send_once(two, invite, "before")
-            assert await follower.output.expect("\n") == "before"
             remove(one, here.host)
             await follower.errors.expect(f"{here} is no address of this machine any more")
             add(one, NEW_LINK_LOCAL)
             now, invite_now = await listening_and_invite(follower)
             assert now == Endpoint(NEW_LINK_LOCAL, 31488, "eth0")
-            assert invite_now == replace(invite, endpoint=now)
+            assert invite_now == replace(invite, endpoint=replace(now, zone=""))
+            own = f"[{two.link_local()}%eth0]:31488"
+            await send_once(two, invite_now, "after", "--address", own)
+            assert await follower.output.expect("\n") == "after"
 
 
 async def listening_and_invite(follower: Program) -> tuple[Endpoint, Invite]:
@@ -132,9 +133,9 @@ async def listening_and_invite(follower: Program) -> tuple[Endpoint, Invite]:
     return where, Invite.parse(await follower.errors.expect("\n"))
 
 
-async def send_once(host: Host, peer: Invite | Endpoint, text: str) -> None:
+async def send_once(host: Host, peer: Invite | Endpoint, text: str, *more: str) -> None:
     with trio.fail_after(PATIENCE):
-        await trio.run_process(host.command(*PROGRAM, "--once", str(peer), text))
+        await trio.run_process(host.command(*PROGRAM, *more, "--once", str(peer), text))
 
 
 @needs_namespaces

@@ -8,7 +8,7 @@ SHORT = -m "not slow"
 # Two files at once: much of the suite waits for real terminals, networks and clocks.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-short lint bench fuzz lock translations docs picture clean
+.PHONY: demo test test-short lint bench fuzz faults lock translations docs picture clean
 
 demo: $(VENV)/.run
 	@$(BIN)/fantom-trio --demo
@@ -29,6 +29,11 @@ bench: $(VENV)/.test
 
 fuzz: $(VENV)/.test
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m fuzz
+
+# What takes its time in the world, too: outages of a minute, two people a minute apart. Needs root.
+faults: $(VENV)/.test
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -s tests/system/test_faults.py \
+		tests/system/test_firewalls.py
 
 # The message catalogues: new texts into the .po files, and the .mo files from them.
 translations: $(VENV)/.test

@@ -8,7 +8,7 @@ SHORT = -m "not slow"
 # Two files at once: much of the suite waits for real terminals, networks and clocks.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-short lint bench fuzz faults lock translations docs picture clean
+.PHONY: demo test test-short lint bench bench-compare fuzz faults lock translations docs picture clean
 
 demo: $(VENV)/.run
 	@$(BIN)/fantom-trio --demo
@@ -25,7 +25,12 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 
 bench: $(VENV)/.test
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ROWS)
+
+# This tree beside another commit, the same measuring in turn: make bench-compare BASE=v0.1.0
+bench-compare: $(VENV)/.test
+	$(BIN)/python -m benchmarks --compare \
+		$(or $(BASE),$(error say which commit: make bench-compare BASE=…)) $(ROWS)
 
 fuzz: $(VENV)/.test
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m fuzz

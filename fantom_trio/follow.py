@@ -20,6 +20,7 @@ from fantom_trio.nursery import (
     AskingService,
     CannotListen,
     Conversation,
+    DescriptorsOut,
     Endpoint,
     Invite,
     LinkEnded,
@@ -34,7 +35,7 @@ from fantom_trio.nursery import (
     open_node,
 )
 from fantom_trio.repl import sanitize
-from fantom_trio.repl.explain import explain_listen, explain_reach
+from fantom_trio.repl.explain import explain_listen, explain_reach, explain_shortage
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import explain_gone
 from fantom_trio.tell import Exit, as_json, tell, unwritten, write
@@ -152,6 +153,8 @@ class _Follower:
     async def run(self) -> None:
         """Until enough is written; raises ``OSError`` when stdout takes no more."""
         async for event in self._node.events:
+            if isinstance(event, DescriptorsOut):
+                tell(explain_shortage())
             if isinstance(event, (Received, NotShown)):
                 await self._write_new(event.conversation)
                 if self._left == 0:

@@ -2,10 +2,11 @@
 
 How to read this folder: ``node`` holds the nursery and is what the user's side talks to. ``links``
 makes every link: a ``connection`` (one stream, one ``wire.Link``, one cancel scope), made by the
-listener or by ``dial``, whose ``approach`` says from which port and for how long, let in by the
-``greeter``, brought by the ``book`` to its ``conversation`` and run by ``classic`` or ``native``.
-What happens is told in ``events``, by the ``teller``; every bound stands in ``limits``. Streams
-come from a ``network``, and the operating system's is ``tcp``.
+listener, where ``admission`` and ``crowd`` bound how many come, or by ``dial``, whose ``approach``
+says from which port and for how long, let in by the ``greeter``, brought by the ``book`` to its
+``conversation`` and run by ``classic`` or ``native``. What happens is told in ``events``, by the
+``teller``; every bound stands in ``limits``. Streams come from a ``network``, and the operating
+system's is ``tcp``.
 """
 
 from fantom_trio.nursery.changes import (
@@ -42,6 +43,7 @@ from fantom_trio.nursery.errors import ConnectionLost, DialError, DialProblem, L
 from fantom_trio.nursery.events import (
     AlreadyUp,
     Delivered,
+    DescriptorsOut,
     DialFailed,
     Dialing,
     HistoryFull,
@@ -95,6 +97,7 @@ from fantom_trio.nursery.reach import (
     with_zone,
 )
 from fantom_trio.nursery.session import Knocked
+from fantom_trio.nursery.strangers import Deed, Stranger
 from fantom_trio.nursery.tcp import look_up
 from fantom_trio.nursery.verification import (
     MAX_TRIES,
@@ -154,6 +157,9 @@ __all__ = [
     "deliver",
     "dial",
     "look_up",
+    # who came and is not known
+    "Deed",
+    "Stranger",
     # verifying a peer
     "MAX_TRIES",
     "CodeReady",
@@ -221,6 +227,7 @@ __all__ = [
     # what it tells
     "AlreadyUp",
     "Delivered",
+    "DescriptorsOut",
     "DialFailed",
     "Dialing",
     "HistoryFull",

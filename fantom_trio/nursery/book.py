@@ -1,9 +1,10 @@
 """Every conversation, and whose it is: a native peer by its identity, a classic one by address."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from fantom_trio.nursery.admission import group_of, of_the_largest
 from fantom_trio.nursery.conversation import Conversation, ConversationKey
 from fantom_trio.nursery.identity import PeerIdentity
 from fantom_trio.nursery.limits import Limits
@@ -102,6 +103,36 @@ class Book:
         conversation = dialed or self._new(key)
         conversation.belongs_to(identity)
         return Binding(conversation, stranger_at=stranger_at)
+
+    def surplus(self) -> Sequence[Conversation]:
+        """Conversations with strangers beyond the bound, and the room of all others shared out.
+
+        Of the /64 that has most of them: first one without a link, then one without a word that is
+        unread, then the one that was silent longest. Who knocks under many names pays for it.
+        """
+        strangers = {each: group_of(Endpoint(each.key.host)) for each in self if each.strange}
+        surplus = []
+        while len(strangers) > self._limits.strangers:
+            largest = of_the_largest(strangers.items())
+            first = min(largest, key=lambda each: (each.online, each.unread > 0, each.heard))
+            del strangers[first]
+            surplus.append(first)
+        self._share_out(list(strangers))
+        return surplus
+
+    def may_redial(self, conversation: Conversation) -> bool:
+        """It is still open; and strangers who break their links do not have us dial everywhere."""
+        dialed = sum(each.strange and each.outgoing is not None for each in self)
+        few = not conversation.strange or dialed < self._limits.stranger_dials
+        return few and conversation in self
+
+    def _share_out(self, strangers: Sequence[Conversation]) -> None:
+        """Each remembers as much as any other: one that says more forgets its own words."""
+        limits, count = self._limits, max(1, len(strangers))
+        messages = min(limits.history_messages, limits.strangers_messages // count)
+        size = min(limits.history_bytes, limits.strangers_bytes // count)
+        for each in strangers:
+            each.history.bound(messages, size)
 
     def _new(self, key: ConversationKey) -> Conversation:
         number = next(n for n in itertools.count(1) if n not in self._by_number)

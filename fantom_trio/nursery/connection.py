@@ -37,6 +37,8 @@ class Why(enum.Enum):
     VIOLATION = "the peer broke the protocol"
     DISCONNECTED = "we closed it"
     EVICTED = "it made room for newer handshakes"
+    CROWDED = "it made room for others, or there was none for it"
+    TOO_OFTEN = "too many came from its network in a short time"
     BUG = "a bug of ours"
     # Of native links.
     LEFT = "the peer said goodbye"
@@ -117,6 +119,8 @@ class Connection:
         self.here = stream.here
         self.scope = trio.CancelScope()
         self.ending: Ending | None = None
+        #: When something came last, by ``tick``.
+        self.heard = self.began
         self._stream = stream
         self._sending = False
         self._unheard: list[Event] = []
@@ -146,6 +150,13 @@ class Connection:
         if self.ending is None:
             self.ending = ending
         self.scope.cancel()
+
+    def turn_out(self) -> None:
+        """End it for want of room; a native peer is told, and does not dial again by itself."""
+        if self.link.can_send:
+            self.link.send(Bye("quit"))
+            self.send_now()
+        self.end(Ending(Why.CROWDED))
 
     @contextlib.contextmanager
     def ends(self) -> Iterator[None]:
@@ -192,6 +203,9 @@ class Connection:
         if not isinstance(first, Hello):  # a bye: nothing else comes first
             raise NotAdmitted(Why.TURNED_AWAY)
         self.identity, self.hello = peer, first
+        if not self.link.can_send:
+            # What came right behind the hello broke the protocol, and there is nobody to answer.
+            await self._read()
         refusal = welcome.admit(peer, first, knocks=self.role is Role.LISTENER)
         if refusal is not None:
             self.link.send(Bye("refused"))
@@ -221,6 +235,7 @@ class Connection:
         """What one more read means, which may be nothing yet."""
         if not (events := self.link.events()):
             self.link.received(await self._stream.receive_into(self.link.buffer))
+            self.heard = tick()
             events = self.link.events()
         return events
 

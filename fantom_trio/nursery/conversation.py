@@ -8,7 +8,7 @@ from typing import NamedTuple
 import trio
 
 from fantom_trio.nursery.approach import Approach
-from fantom_trio.nursery.connection import Connection, Ending, Why
+from fantom_trio.nursery.connection import Connection, Ending, Why, tick
 from fantom_trio.nursery.identity import PeerIdentity
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.message import Message, State
@@ -38,7 +38,8 @@ class History:
     """The messages of a conversation, oldest first, within two bounds."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.most_messages = limits.history_messages
+        self.most_bytes = limits.history_bytes
         self._messages: deque[Message] = deque()
         self._sizes: deque[int] = deque()
         self._bytes = 0
@@ -51,9 +52,16 @@ class History:
         self._messages.append(message)
         self._sizes.append(size)
         self._bytes += size
+        self._trim()
+
+    def bound(self, messages: int, size: int) -> None:
+        """So many messages and bytes at most, from now on."""
+        self.most_messages, self.most_bytes = messages, size
+        self._trim()
+
+    def _trim(self) -> None:
         while len(self._messages) > 1 and (
-            len(self._messages) > self._limits.history_messages
-            or self._bytes > self._limits.history_bytes
+            len(self._messages) > self.most_messages or self._bytes > self.most_bytes
         ):
             self._messages.popleft()
             self._bytes -= self._sizes.popleft()
@@ -166,6 +174,10 @@ class Conversation:
     not_shown: int = 0
     #: The user knows that the oldest messages are dropped.
     told_full: bool = False
+    #: The user took notice of it; see ``want``.
+    wanted: bool = False
+    #: When something came on a link that is gone, or when it began; by ``tick``.
+    last_heard: int = field(default_factory=tick)
 
     def __post_init__(self) -> None:
         self.history = History(self.limits)
@@ -185,6 +197,22 @@ class Conversation:
     def verified(self) -> bool:
         """We know who it is."""
         return self.identity is not None and self.identity.verified
+
+    @property
+    def strange(self) -> bool:
+        """The peer came by itself, nobody knows who it is, and the user took no notice of it."""
+        return not (self.wanted or self.name or self.verified)
+
+    @property
+    def heard(self) -> int:
+        """When something came last, by ``tick``."""
+        return max([self.last_heard, *(each.heard for each in self.links)])
+
+    def want(self) -> None:
+        """The user dialed the peer, wrote to it, or looked at what it said: it stays."""
+        if not self.wanted:
+            self.wanted = True
+            self.history.bound(self.limits.history_messages, self.limits.history_bytes)
 
     @property
     def online(self) -> bool:
@@ -208,6 +236,12 @@ class Conversation:
         """We dial, and there is no answer yet."""
         return self.outgoing is not None and self.outgoing.connection is None
 
+    def stop_dialing(self) -> None:
+        """Our dial counts no more from here on; what is written next is dialed for."""
+        outgoing, self.outgoing = self.outgoing, None
+        if outgoing is not None:
+            outgoing.end()
+
     def is_up(self, invite: Invite | None) -> bool:
         """Nothing is to be dialed for: not even to present a new invite."""
         if self.session is not None:
@@ -224,6 +258,7 @@ class Conversation:
         message = Message(text, at, State.WAITING)
         if self._is_full(message.size):
             raise OutboxFull
+        self.want()
         self.history.append(message)
         self._queue(message)
         return message
@@ -255,6 +290,8 @@ class Conversation:
     def absorb(self, other: "Conversation") -> None:
         """``other`` turned out to be with the same peer: its messages and its name come here."""
         self.name = self.name or other.name
+        if other.wanted:
+            self.want()
         for message in other.history:
             self.history.append(message)
         self._requeue(other._waiting)

@@ -14,6 +14,7 @@ from fantom_trio.wire import Endpoint, LinkKind, Role
 __all__ = [
     "AlreadyUp",
     "Delivered",
+    "DescriptorsOut",
     "DialFailed",
     "Dialing",
     "HistoryFull",
@@ -155,6 +156,14 @@ class HistoryFull:
     conversation: Conversation
 
 
+@dataclass(frozen=True, slots=True)
+class DescriptorsOut:
+    """The system gave no descriptor for whoever knocked; told once a minute at most.
+
+    They wait, and are let in as soon as there is one.
+    """
+
+
 NodeEvent: TypeAlias = (
     Dialing
     | Unanswered
@@ -170,4 +179,5 @@ NodeEvent: TypeAlias = (
     | Delivered
     | Verifying
     | HistoryFull
+    | DescriptorsOut
 )

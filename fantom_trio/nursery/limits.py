@@ -1,6 +1,6 @@
 """Every bound of the nursery, each with its reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["DEAD_SECONDS", "LISTENER_PORTS", "Limits"]
 
@@ -13,10 +13,49 @@ DEAD_SECONDS = 45
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Times are seconds of Trio's clock, sizes are bytes of UTF-8."""
+    """Times are seconds of Trio's clock, sizes bytes of UTF-8, or of memory where that is more.
 
-    #: Incomplete handshakes at once; beyond it the oldest makes room for the newcomer.
+    What one frame, line, record or word may hold stands in ``wire``, beside what reads it.
+    """
+
+    #: Incomplete handshakes that peers began, at once; beyond it an old one makes room. Most take
+    #: two packets, so that more of them wait only where somebody lets them wait.
     handshakes: int = 64
+    #: Of these, from one /64: one person has 2^64 addresses. Link-local ones count by address.
+    handshakes_network: int = 8
+    #: Of these, from one address: a person and the programs beside theirs.
+    handshakes_address: int = 4
+    #: Of these, for addresses of verified peers alone: strangers cannot keep them out.
+    handshakes_kept: int = 8
+    #: Connections taken from one /64: so many at once, then so many a second. A script that sends a
+    #: line each time is slowed down, not stopped, for who was refused tries again.
+    knocks_burst: int = 20
+    knocks_per_second: float = 2
+    #: The /64s whose knocks are counted; one that was quiet for long enough needs no counting.
+    networks: int = 1024
+    #: Loopback counts as any other address: else only ``handshakes`` bounds this machine itself.
+    loopback_counts: bool = False
+    #: Links that peers dialed, at once, and of one peer; each costs a descriptor and some 30 KiB.
+    links: int = 256
+    links_of_peer: int = 8
+    #: Descriptors that no incoming connection gets: about 16 for the listener, the terminal and
+    #: Python's own, the rest for files and for what we dial.
+    descriptors_kept: int = 32
+    #: How long until the user hears again that descriptors ran out.
+    descriptors_pause: float = 60
+    #: Conversations with strangers whom the user has not answered, and what all of them together
+    #: remember, shared out evenly.
+    strangers: int = 128
+    strangers_messages: int = 16 * 1024
+    strangers_bytes: int = 16 * 1024 * 1024
+    #: Of these, whom we dial because their links broke.
+    stranger_dials: int = 8
+    #: Unverified identities that have no conversation any more: where their messages stopped.
+    identities: int = 1024
+    #: Addresses of strangers in the log; the one that was quiet longest is dropped.
+    stranger_log: int = 64
+    #: The addresses that a verified identity came from last.
+    addresses: int = 4
     #: From accept or connect to session keys, in all: an honest peer needs two packets.
     handshake_seconds: float = 10
     #: For a name and a TCP connection: four tries of the kernel's own.
@@ -57,5 +96,19 @@ class Limits:
     batch_bytes: int = 32 * 1024
     #: Events on their way to the screen; beyond it sockets are not read.
     events: int = 64
+    #: With so many on their way, nothing is said of strangers who come and go: the screen takes one
+    #: after the other, and what a known peer says would wait behind all of theirs.
+    stranger_events: int = 8
     #: How long a classic link may wait for the screen: its dialer crashes when it stalls for long.
     stall_seconds: float = 1
+
+    def within(self, descriptors: float) -> "Limits":
+        """The same, with no more incoming connections than so many descriptors permit."""
+        room = max(2, descriptors - self.descriptors_kept)
+        handshakes = int(min(self.handshakes, room // 2))
+        return replace(
+            self,
+            handshakes=handshakes,
+            handshakes_kept=min(self.handshakes_kept, handshakes // 8),
+            links=int(min(self.links, room - handshakes)),
+        )

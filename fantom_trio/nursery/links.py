@@ -12,6 +12,7 @@ from fantom_trio.nursery.book import Book
 from fantom_trio.nursery.classic import carry_texts, take_texts
 from fantom_trio.nursery.connection import Connection, Ending, Why, tick
 from fantom_trio.nursery.conversation import Conversation, ConversationKey, Outgoing
+from fantom_trio.nursery.crowd import Crowd
 from fantom_trio.nursery.dial import dial
 from fantom_trio.nursery.dial_backs import DialBacks
 from fantom_trio.nursery.errors import DialError, DialProblem
@@ -32,6 +33,7 @@ from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.native import converse
 from fantom_trio.nursery.network import Network, Stream
 from fantom_trio.nursery.session import Session
+from fantom_trio.nursery.strangers import Strangers
 from fantom_trio.nursery.tcp import look_up
 from fantom_trio.nursery.teller import Teller
 from fantom_trio.nursery.verification import Outcome
@@ -61,7 +63,10 @@ class Links(DialBacks):
         self.listener: Endpoint | None = None
         #: The port that classic peers are told where there is no listener.
         self.own_port = own_port
-        self.admission = Admission(limits)
+        self.admission = Admission(limits, greeter.identities.know)
+        #: Who came and is not known.
+        self.strangers = Strangers(limits, teller.now)
+        self._crowd = Crowd(limits, greeter.identities, book, self.strangers)
         #: Set whenever a link of a conversation ended; for whoever waits to make anew.
         self.changed = trio.Event()
         self._nursery = nursery
@@ -70,7 +75,6 @@ class Links(DialBacks):
         self._teller = teller
         self._acknowledge = acknowledge
         self._rng = rng
-        self._owners: dict[Connection, Conversation] = {}
         self._arrivals = Arrivals()
 
     # Links that a peer dialed.
@@ -83,6 +87,8 @@ class Links(DialBacks):
         came = [each for host, each in self._asked if host == stream.peer.host]
         for each in came:
             each.set()
+        if not (came or greeter.identities.know(stream.peer)):
+            self.strangers.knocked(stream.peer)
         ending = await connection.run(lambda: self._meet(connection))
         if not (came and ending.violation is Violation.CLOSED_IN_HANDSHAKE):
             await self._ended(connection, ending)
@@ -90,10 +96,11 @@ class Links(DialBacks):
     async def _meet(self, connection: Connection) -> None:
         with self._arrivals.handshake(connection), self.admission.handshake(connection):
             await connection.handshake(self._limits.handshake_seconds, self._greeter)
-        if connection.link.kind is LinkKind.NATIVE:
-            await self._converse(connection, self._dialed_by(connection))
-        else:
-            await take_texts(connection, self._join, self._teller)
+        with self._crowd.place(connection):
+            if connection.link.kind is LinkKind.NATIVE:
+                await self._converse(connection, self._dialed_by(connection))
+            else:
+                await take_texts(connection, self._join, self._teller)
 
     async def _join(self, connection: Connection, listener: Endpoint) -> Conversation:
         """A classic link that a peer dialed belongs to a conversation from here on."""
@@ -101,9 +108,15 @@ class Links(DialBacks):
         first = not conversation.online
         conversation.kind = LinkKind.CLASSIC
         conversation.incoming.append(connection)
-        self._owners[connection] = conversation
-        await self._teller.offer(LinkUp(conversation, Role.LISTENER, LinkKind.CLASSIC, first))
+        self._crowd.joined(connection, conversation)
+        up = LinkUp(conversation, Role.LISTENER, LinkKind.CLASSIC, first)
+        await (self._teller.mention(up) if conversation.strange else self._teller.offer(up))
         return conversation
+
+    def make_room(self) -> None:
+        """There is no descriptor left: a stranger gives one back."""
+        if not self.admission.make_room():
+            self._crowd.make_room()
 
     # Links that we dial.
 
@@ -133,7 +146,8 @@ class Links(DialBacks):
         ):  # fmt: skip
             await self._teller.tell(Dialing(conversation, endpoint))
         else:
-            self.stop_dialing(conversation)
+            conversation.stop_dialing()
+            conversation.want()
             if conversation.kind is not LinkKind.NATIVE:
                 # Where a native peer is, and what it is called, is known when it answered.
                 conversation.endpoint = endpoint
@@ -151,12 +165,6 @@ class Links(DialBacks):
             expected = conversation.expected if identity is None else identity.fingerprint
             outgoing = Outgoing(conversation.endpoint, invite, expected, again=again)
             self._start(conversation, outgoing)
-
-    def stop_dialing(self, conversation: Conversation) -> None:
-        """It counts no more from here on; what is written next is dialed for."""
-        outgoing, conversation.outgoing = conversation.outgoing, None
-        if outgoing is not None:
-            outgoing.end()
 
     def _start(self, conversation: Conversation, outgoing: Outgoing) -> None:
         conversation.outgoing = outgoing
@@ -263,6 +271,7 @@ class Links(DialBacks):
                 return
             conversation.endpoint, conversation.outgoing = outgoing.endpoint, outgoing
             conversation.name = outgoing.name or conversation.name
+            conversation.want()
         first = not conversation.online
         conversation.kind = LinkKind.CLASSIC
         outgoing.connection = connection
@@ -339,8 +348,10 @@ class Links(DialBacks):
             connection, identity, cursor, self._limits.bye_seconds,
             dial_back=lambda port: self._dial_back(session, port),
         )  # fmt: skip
-        self._owners[connection] = conversation
         conversation.sessions.append(session)
+        if outgoing is not None and not outgoing.again:
+            conversation.want()
+        self._crowd.joined(connection, conversation)
         judges = self._greeter.own.public < identity.key
         for older in conversation.sessions[:-1]:
             # One of the two sides judges, or they would close each other's last link. The other
@@ -357,18 +368,19 @@ class Links(DialBacks):
             await self._teller.tell(Merged(binding.absorbed, conversation))
         up = LinkUp(conversation, connection.role, LinkKind.NATIVE, first, binding.stranger_at)
         # A stranger in a known place is not to be missed, however slow the screen is.
-        await (self._teller.offer(up) if up.stranger_at is None else self._teller.tell(up))
+        offer = self._teller.mention if conversation.strange else self._teller.offer
+        await (offer(up) if up.stranger_at is None else self._teller.tell(up))
         if delivered:
             await self._teller.offer(Delivered(conversation, delivered))
         await converse(session, conversation, self._teller, acknowledge=self._acknowledge)
 
     async def _ended(self, connection: Connection, ending: Ending) -> None:
         """Any link but a classic one that we dialed is gone."""
-        conversation = self._owners.pop(connection, None)
+        conversation = self._crowd.left(connection, ending)
         if conversation is None:
             # Strangers come as many as they like: those that a busy screen has no room for must
             # not wait here in tasks.
-            self._teller.try_tell(
+            self._teller.try_mention(
                 LinkEnded(None, connection.peer, connection.role, ending, last=False)
             )
             return
@@ -379,11 +391,11 @@ class Links(DialBacks):
             failed = list(conversation.end_session(connection).outcomes)
         last = not conversation.online
         broken = ending.why.broken and connection.link.kind is LinkKind.NATIVE
-        if broken and conversation.session is None and conversation in self._book:
+        if broken and conversation.session is None and self._book.may_redial(conversation):
             self.dial(conversation, again=True)
         self.changed.set()
-        await self._teller.tell(
-            LinkEnded(conversation, connection.peer, connection.role, ending, last)
-        )
+        # Nor must those whom the user took no notice of.
+        tell = self._teller.mention if conversation.strange else self._teller.tell
+        await tell(LinkEnded(conversation, connection.peer, connection.role, ending, last))
         for outcome in failed:
-            await self._teller.tell(Verifying(conversation, outcome))
+            await tell(Verifying(conversation, outcome))

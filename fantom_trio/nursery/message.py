@@ -1,9 +1,13 @@
 """One message of a conversation, and how far it came."""
 
 import enum
+import sys
 from dataclasses import dataclass
 
 __all__ = ["Message", "State"]
+
+#: About what a ``str`` takes beside its text; of a short one nothing else counts.
+_HEADER_BYTES = 128
 
 
 class State(enum.Enum):
@@ -42,5 +46,9 @@ class Message:
 
     @property
     def size(self) -> int:
-        """Bytes of memory, about: what counts against the bounds."""
-        return len(self.text.encode("utf-8", "replace"))
+        """Bytes of memory, about: what counts against the bounds.
+
+        One character beyond the first 65,536 makes Python keep four bytes for each of the text.
+        """
+        encoded = len(self.text.encode("utf-8", "replace"))
+        return max(encoded, sys.getsizeof(self.text) - _HEADER_BYTES)

@@ -12,14 +12,17 @@ from fantom_trio.nursery.admission import Admission
 from fantom_trio.nursery.book import Book
 from fantom_trio.nursery.connection import Ending, Why
 from fantom_trio.nursery.conversation import Conversation
+from fantom_trio.nursery.descriptors import Door, most_descriptors
 from fantom_trio.nursery.errors import DialError, DialProblem
-from fantom_trio.nursery.events import NodeEvent
+from fantom_trio.nursery.events import DescriptorsOut, NodeEvent
 from fantom_trio.nursery.greeter import Greeter
+from fantom_trio.nursery.identity import Identities
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.links import Links
 from fantom_trio.nursery.message import Message
 from fantom_trio.nursery.network import Listener, Network
 from fantom_trio.nursery.session import Knocked, Session
+from fantom_trio.nursery.strangers import Stranger
 from fantom_trio.nursery.tcp import TCP
 from fantom_trio.nursery.teller import Teller
 from fantom_trio.nursery.verification import Verification
@@ -27,7 +30,7 @@ from fantom_trio.wire import DEFAULT_PORT, Endpoint, Invite, KeyPair, Secret, fi
 
 __all__ = ["NoWayBack", "Node", "NotLinked", "open_node"]
 
-# It warns when descriptors run out, ten times a second, and has nobody to tell but the screen.
+# It warns when descriptors run out, ten times a second; ``Door`` tells it once.
 logging.getLogger("trio.serve_listeners").addHandler(logging.NullHandler())
 
 
@@ -93,8 +96,10 @@ class Node:
         network: Network,
         rng: random.Random,
     ) -> None:
-        self.limits = limits
-        self.greeter = Greeter(identity, self._listening_port, invited_only=invited_only)
+        self.limits = limits = limits.within(most_descriptors())
+        self.greeter = Greeter(
+            identity, self._listening_port, Identities(limits), invited_only=invited_only
+        )
         self._nursery = nursery
         self._network = network
         self._listening: trio.CancelScope | None = None
@@ -126,6 +131,11 @@ class Node:
     def admission(self) -> Admission:
         """The incoming handshakes that are not complete."""
         return self._links.admission
+
+    @property
+    def strangers(self) -> Sequence[Stranger]:
+        """Who came to us and was not verified, and what they did; the one that came last first."""
+        return self._links.strangers.snapshot(self.greeter.identities.know)
 
     # What the user may ask for.
 
@@ -207,12 +217,14 @@ class Node:
     def ask_code(self, conversation: Conversation) -> None:
         """Ask for a code to compare; raises ``NotLinked`` or ``TrialsUsedUp``."""
         session, verification = self.verification(conversation)
+        conversation.want()
         session.verify(verification.ask_code())
 
     def ask_word(self, conversation: Conversation, word: Secret) -> None:
         """Compare a shared word, which is wiped in any case; raises as ``ask_code`` does."""
         try:
             session, verification = self.verification(conversation)
+            conversation.want()
             session.verify(verification.ask_word(word))
         except Exception:
             word.wipe()
@@ -274,7 +286,7 @@ class Node:
     def disconnect(self, conversation: Conversation) -> bool:
         """Close every link of the conversation and stop dialing; False when there was nothing."""
         busy = conversation.online or conversation.dialing
-        self._links.stop_dialing(conversation)
+        conversation.stop_dialing()
         for connection in conversation.incoming:
             connection.end(Ending(Why.DISCONNECTED))
         for session in conversation.sessions:
@@ -318,8 +330,9 @@ class Node:
     def burn(self) -> None:
         """Cut every link without a goodbye, and forget every message and invite."""
         self.revoke_invites()
+        self._links.strangers.clear()
         for conversation in list(self._book):
-            self._links.stop_dialing(conversation)
+            conversation.stop_dialing()
             native = [session.connection for session in conversation.sessions]
             for connection in [*conversation.incoming, *native]:
                 connection.end(Ending(Why.DISCONNECTED))
@@ -345,8 +358,10 @@ class Node:
             with trio.CancelScope() as scope:
                 task_status.started(scope)
                 # It closes the listener on every way out, and waits when descriptors run out.
-                await trio.serve_listeners(
-                    self._links.serve, [listener], handler_nursery=self._nursery
-                )
+                door = Door(
+                    listener, self.limits.descriptors_pause, self._links.make_room,
+                    lambda: self._teller.try_tell(DescriptorsOut()),
+                )  # fmt: skip
+                await trio.serve_listeners(self._links.serve, [door], handler_nursery=self._nursery)
         finally:
             stopped.set()

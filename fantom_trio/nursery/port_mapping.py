@@ -146,7 +146,7 @@ def default_router(own: Endpoint) -> Endpoint | None:
         return None
     try:
         return router_of(own, _ROUTES.read_text(), _ADDRESSES.read_text())
-    except OSError:  # no IPv6 in this kernel
+    except (OSError, ValueError):  # no IPv6 in this kernel, or tables of another form
         return None
 
 
@@ -154,7 +154,7 @@ def router_of(own: Endpoint, routes: str, addresses: str) -> Endpoint | None:
     """The gateway of ``::/0`` in ``/proc/net/ipv6_route``, with the port that it is asked at.
 
     One on the interface that has our address, by ``/proc/net/if_inet6``, is the one that our peers
-    come through; then the least metric counts.
+    come through; then the least metric counts. Raises ``ValueError`` for tables of another form.
     """
     address = ipaddress.IPv6Address(own.host)
     rows = (line.split() for line in addresses.splitlines())

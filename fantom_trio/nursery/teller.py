@@ -1,6 +1,5 @@
 """What happened, on its way to the screen: nothing queues without end, nothing stalls for long."""
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -46,10 +45,26 @@ class Teller:
             return False
         return True
 
-    def try_tell(self, event: NodeEvent) -> None:
-        """Tell, if there is room now."""
-        with contextlib.suppress(trio.WouldBlock):
+    async def mention(self, event: NodeEvent) -> bool:
+        """Offer what a stranger did, as long as that keeps nobody else's news waiting."""
+        return not self._busy and await self.offer(event)
+
+    def try_mention(self, event: NodeEvent) -> bool:
+        """The same, without a wait."""
+        return not self._busy and self.try_tell(event)
+
+    @property
+    def _busy(self) -> bool:
+        """Before it stands as much as strangers may put there; the rest is for those we know."""
+        return self._tell.statistics().current_buffer_used >= self.limits.stranger_events
+
+    def try_tell(self, event: NodeEvent) -> bool:
+        """Tell, if there is room now; False: it was not told."""
+        try:
             self._tell.send_nowait(event)
+        except trio.WouldBlock:
+            return False
+        return True
 
     async def received(self, conversation: Conversation, messages: Sequence[Message]) -> None:
         """``messages`` stand in the history: to the screen, or say how many it missed."""

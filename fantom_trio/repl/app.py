@@ -37,6 +37,7 @@ from fantom_trio.nursery import (
 from fantom_trio.repl import languages, layout, render
 from fantom_trio.repl.commands import CommandError, Commands, Snapshot
 from fantom_trio.repl.console import open_terminal
+from fantom_trio.repl.explain import explain_unlocked
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import explain_news
 from fantom_trio.repl.port_mapping import OpenPort
@@ -123,6 +124,8 @@ class App:
     async def _show_events(self) -> None:
         async for event in self.node.events:
             await self._show(event)
+            if self.active is not None:  # strangers are forgotten where there are too many
+                self._drop_if_closed(self.active)
             self.refresh()
 
     async def _read_lines(self) -> None:
@@ -266,6 +269,7 @@ class App:
 
     async def activate(self, peer: Conversation) -> None:
         """Make ``peer`` the active one and print what was unread."""
+        peer.want()
         self.active = peer
         self._untouched = False
         unread, peer.unread = peer.unread, 0
@@ -317,13 +321,7 @@ class App:
             indent=0,
         )
         if not secrets_are_locked():
-            await self.print(
-                _(
-                    "The system does not let this program lock its memory: keys may be written to"
-                    " swap. “ulimit -l” shows how much it lets you lock."
-                ),
-                alarm=True,
-            )
+            await self.print(explain_unlocked(), alarm=True)
 
     async def tell_news(self, news: AddressNews) -> None:
         """What became of our address."""

@@ -27,6 +27,7 @@ from prompt_toolkit.layout import (
 )
 from prompt_toolkit.layout.menus import CompletionsMenuControl
 from prompt_toolkit.layout.processors import BeforeInput, PasswordProcessor
+from prompt_toolkit.utils import _CHAR_SIZES_CACHE
 from prompt_toolkit.widgets import SearchToolbar
 
 from fantom_trio.repl.buffers import LineBuffer, LineControl, Recent, ShowOdd, Suggestions
@@ -147,6 +148,8 @@ class Editor:
             buffer.reset()
         self._search.control.searcher_search_state.text = ""
         self.app.clipboard = InMemoryClipboard()
+        self.app.emacs_state.macro = []
+        _CHAR_SIZES_CACHE.clear()  # it knows the widths of whole lines
         self.app.invalidate()
 
     @property

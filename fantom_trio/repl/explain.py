@@ -28,6 +28,8 @@ __all__ = [
     "explain_failed",
     "explain_listen",
     "explain_reach",
+    "explain_shortage",
+    "explain_unlocked",
     "explain_violation",
 ]
 
@@ -134,6 +136,10 @@ def explain_ending(ending: Ending) -> str:
             return _("you closed the link")
         case Why.EVICTED:
             return _("its unfinished handshake was dropped for newer ones")
+        case Why.CROWDED:
+            return _("there are too many links already")
+        case Why.TOO_OFTEN:
+            return _("too many connections came from its network at once")
         case Why.BUG:
             return _("a bug in fantom-trio ended the link: {place}", place=ending.place)
         case Why.VIOLATION:
@@ -278,6 +284,14 @@ def explain_failed(failed: Failed) -> str:
     assert_never(failed.flaw)
 
 
+def explain_shortage() -> str:
+    """Why whoever knocks must wait, and what to try."""
+    return _(
+        "The system lets this program open no more connections, so newcomers wait: some must end,"
+        " or start it again with a higher “ulimit -n”."
+    )
+
+
 def explain_listen(error: ListenError) -> str:
     """Why nobody can dial us, and what to try."""
     where = sanitize.line(str(error.endpoint))
@@ -344,3 +358,11 @@ def _reach_problem(error: ReachError) -> str:
                 "The address service says {detail}, which is no address of this machine:"
                 " a VPN or a proxy stands between.", detail=detail)  # fmt: skip
     assert_never(error.problem)
+
+
+def explain_unlocked() -> str:
+    """That keys may leave memory, while ``secrets_are_locked`` is false."""
+    return _(
+        "The system does not let this program lock its memory: keys may be written to swap."
+        " “ulimit -l” shows how much it lets you lock."
+    )

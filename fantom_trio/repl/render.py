@@ -14,6 +14,7 @@ from fantom_trio.nursery import (
     CodeReady,
     Conversation,
     Delivered,
+    DescriptorsOut,
     DialFailed,
     Dialing,
     DialProblem,
@@ -39,7 +40,7 @@ from fantom_trio.nursery import (
     Wished,
 )
 from fantom_trio.repl import layout, sanitize
-from fantom_trio.repl.explain import explain_dial, explain_ending, explain_failed
+from fantom_trio.repl.explain import explain_dial, explain_ending, explain_failed, explain_shortage
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.terminal import Fragments
 
@@ -220,23 +221,22 @@ def event(it: NodeEvent) -> tuple[str, bool]:
         case LinkUp():
             return _link_up(it)
         case Merged():
-            text = _(
+            return _(
                 "{gone} is the peer you know as {peer}: all goes on there",
-                gone=_numbered(it.gone), peer=_numbered(it.conversation))  # fmt: skip
-            return text, False
+                gone=_numbered(it.gone), peer=_numbered(it.conversation)), False  # fmt: skip
         case LinkEnded():
             return _link_ended(it)
         case NotShown():
-            text = n_(
+            return n_(
                 "{n} message from {name} came too fast to be shown: /history {n} shows it",
                 "{n} messages from {name} came too fast to be shown: /history {n} shows them",
-                it.count, name=name(it.conversation))  # fmt: skip
-            return text, False
+                it.count, name=name(it.conversation)), False  # fmt: skip
         case HistoryFull():
-            text = _(
+            return _(
                 "the history of {name} is full: the oldest messages are forgotten from here on",
-                name=name(it.conversation))  # fmt: skip
-            return text, False
+                name=name(it.conversation)), False  # fmt: skip
+        case DescriptorsOut():
+            return explain_shortage(), True
         case Verifying():
             return _verifying(it)
         case Received() | Sent() | Delivered():

@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -20,6 +21,7 @@ from fantom_trio.nursery import (
     Refused,
     Silent,
     keep_open,
+    port_mapping,
     port_nonce,
 )
 from fantom_trio.nursery.port_mapping import (
@@ -29,6 +31,7 @@ from fantom_trio.nursery.port_mapping import (
     SILENCE,
     STAMPEDE,
     Channel,
+    default_router,
     open_udp,
     router_of,
 )
@@ -632,3 +635,22 @@ def test_the_default_router_is_found_in_the_kernel_s_table(
     routes: str, router: Endpoint | None
 ) -> None:
     assert router_of(LISTENER, routes, ADDRESSES) == router
+
+
+@pytest.mark.parametrize(
+    ("routes", "addresses"),
+    [
+        (route(number(1)), ADDRESSES.replace("20010db8", "2001:db8:")),
+        (route(number(1)).replace("00000400", "1024 m"), ADDRESSES),
+        (route("gateway"), ADDRESSES),
+        (route(number(1), source=number(1), source_bits=129), ADDRESSES),
+    ],
+    ids=["an address", "a column more", "a gateway", "a source"],
+)
+def test_tables_of_another_form_tell_of_no_router(
+    routes: str, addresses: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, table in (("_ROUTES", routes), ("_ADDRESSES", addresses)):
+        (tmp_path / name).write_text(table)
+        monkeypatch.setattr(port_mapping, name, tmp_path / name)
+    assert default_router(LISTENER) is None

@@ -18,6 +18,7 @@ from fantom_trio.nursery import (
     Connection,
     Conversation,
     Delivered,
+    DescriptorsOut,
     DialError,
     DialFailed,
     Dialing,
@@ -238,6 +239,7 @@ EVENTS: dict[type, st.SearchStrategy[NodeEvent]] = {
     NotShown: st.builds(NotShown, CONVERSATIONS, st.integers(1, 10**6)),
     Sent: st.builds(Sent, CONVERSATIONS, st.lists(MESSAGES)),
     HistoryFull: st.builds(HistoryFull, CONVERSATIONS),
+    DescriptorsOut: st.builds(DescriptorsOut),
     Unanswered: st.builds(Unanswered, CONVERSATIONS, ENDPOINTS, ENDPOINTS, st.floats(0, 1000)),
 }
 
@@ -439,6 +441,20 @@ def ended(
         (
             HistoryFull(BOB),
             "the history of bob is full: the oldest messages are forgotten from here on",
+        ),
+        (
+            DescriptorsOut(),
+            "The system lets this program open no more connections, so newcomers wait: some must"
+            " end, or start it again with a higher “ulimit -n”.",
+        ),
+        (
+            ended(Why.CROWDED, None),
+            "[2001:db8::7]:40001 was turned away: there are too many links already",
+        ),
+        (
+            ended(Why.TOO_OFTEN, None),
+            "[2001:db8::7]:40001 was turned away: too many connections came from its network at"
+            " once",
         ),
         (Received(BOB, [said("hi")]), ""),
         (Sent(BOB, [said("hi", State.SENT)]), ""),

@@ -39,6 +39,10 @@ class Heard:
         before, _, self.seen = self.seen.partition(text)
         return before
 
+    async def next(self) -> bytes:
+        """What comes next, empty at its end; ``expect`` does not see it."""
+        return bytes(await self._stream.receive_some())
+
     async def rest(self) -> str:
         """All that still comes."""
         with trio.fail_after(PATIENCE):

@@ -1,0 +1,92 @@
+"""The links that peers dialed and that are up, and what is kept of whom when there are many."""
+
+import contextlib
+from collections.abc import Iterator
+
+from fantom_trio.nursery.admission import group_of, of_the_largest
+from fantom_trio.nursery.book import Book
+from fantom_trio.nursery.connection import Connection, Ending, NotAdmitted, Why
+from fantom_trio.nursery.conversation import Conversation
+from fantom_trio.nursery.identity import Identities
+from fantom_trio.nursery.limits import Limits
+from fantom_trio.nursery.strangers import Strangers
+from fantom_trio.wire import Role
+
+__all__ = ["Crowd"]
+
+
+class Crowd:
+    """As many links as there are descriptors for, and as many strangers as there is memory for.
+
+    Only a stranger's link is turned out, whoever comes: of the /64 that has most of them the one
+    that was silent longest. Were the newcomer refused instead, whoever took all the places first,
+    and says nothing on them, would keep everybody out for good.
+    """
+
+    def __init__(
+        self, limits: Limits, identities: Identities, book: Book, strangers: Strangers
+    ) -> None:
+        self._limits = limits
+        self._identities = identities
+        self._book = book
+        self._strangers = strangers
+        self._groups: dict[Connection, str] = {}
+        self._owners: dict[Connection, Conversation] = {}
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @contextlib.contextmanager
+    def place(self, connection: Connection) -> Iterator[None]:
+        """One for ``connection`` while it is up; raises ``NotAdmitted`` where there is none."""
+        if len(self._groups) >= self._limits.links and not self.make_room():
+            raise NotAdmitted(Why.CROWDED)
+        self._groups[connection] = group_of(connection.peer)
+        try:
+            yield
+        finally:
+            self._groups.pop(connection, None)
+
+    def make_room(self) -> bool:
+        """Turn one stranger out; False: there is none."""
+        strangers = (each for each in self._groups.items() if self._is_strange(each[0]))
+        silent = min(of_the_largest(strangers), key=lambda each: each.heard, default=None)
+        if silent is None:
+            return False
+        del self._groups[silent]
+        silent.turn_out()
+        return True
+
+    def _is_strange(self, connection: Connection) -> bool:
+        owner = self._owners.get(connection)
+        return owner is None or owner.strange
+
+    def joined(self, connection: Connection, conversation: Conversation) -> None:
+        """The link is ``conversation``'s from here on; whatever is too much for it goes."""
+        self._owners[connection] = conversation
+        if conversation.identity is not None:
+            self._identities.linked(conversation.identity, connection.peer)
+        if connection.role is Role.LISTENER and not conversation.verified:
+            assert connection.link.kind is not None
+            self._strangers.linked(connection.peer, connection.link.kind)
+        native = [session.connection for session in conversation.sessions]
+        links = [each for each in (*conversation.incoming, *native) if each.ending is None]
+        if len(links) > self._limits.links_of_peer:
+            min(links, key=lambda each: each.began).turn_out()
+        for each in self._book.surplus():
+            each.stop_dialing()
+            for link in each.links:
+                link.turn_out()
+            each.forget()
+            self._book.remove(each)
+        self._identities.forget_strangers(each.identity for each in self._book)
+
+    def left(self, connection: Connection, ending: Ending) -> Conversation | None:
+        """The link is gone: whose it was, if it came so far."""
+        conversation = self._owners.pop(connection, None)
+        noted = conversation is None or ending.why in (Why.VIOLATION, Why.CROWDED)
+        if noted and connection.role is Role.LISTENER:
+            self._strangers.ended(connection.peer, ending)
+        if conversation is not None:
+            conversation.last_heard = max(conversation.last_heard, connection.heard)
+        return conversation

@@ -1,0 +1,660 @@
+"""Strangers come as many as they like, and those who are known notice nothing of it."""
+
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from fantom_trio.nursery import (
+    Conversation,
+    Deed,
+    Delivered,
+    DescriptorsOut,
+    Limits,
+    LinkEnded,
+    LinkKind,
+    LinkUp,
+    Node,
+    Received,
+    Stranger,
+    Violation,
+    Why,
+    open_node,
+)
+from fantom_trio.nursery.admission import Admission, group_of
+from fantom_trio.nursery.connection import Connection, NotAdmitted
+from fantom_trio.nursery.descriptors import Door
+from fantom_trio.nursery.network import Listener, Stream
+from fantom_trio.wire import Endpoint, Link, Role
+from tests.classic_peer import ClassicPeer
+from tests.nursery.ends import PATIENCE, Peer, listening_node, next_event, next_texts
+from tests.nursery.memory_network import Host, MemoryNetwork, MemoryStream
+from tests.wire.native_ends import NativePeer
+
+ALICE, BOB = Endpoint("2001:db8:a::1", 40001), Endpoint("2001:db8:b::1", 40002)
+#: On a clock that jumps.
+LONG = 7200
+
+
+def address(network: int, host: int = 1) -> str:
+    return f"2001:db8:bad:{network:x}::{host:x}"
+
+
+# Who takes whose place.
+
+
+def connection(host: str, zone: str = "") -> Connection:
+    """One of which only the other end is looked at."""
+    peer = Endpoint(host, 40000, zone)
+    stream = SimpleNamespace(peer=peer, here=ALICE)
+    return Connection(cast(Stream, stream), Link(Role.LISTENER))
+
+
+class Hall:
+    """An admission, and those who wait in it."""
+
+    def __init__(self, limits: Limits | None = None, *known: str) -> None:
+        self.admission = Admission(limits or Limits(), lambda peer: peer.host in known)
+        self._stack = ExitStack()
+
+    def enter(self, host: str, zone: str = "") -> Connection:
+        new = connection(host, zone)
+        self._stack.enter_context(self.admission.handshake(new))
+        return new
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def hall() -> Iterator[Callable[..., Hall]]:
+    halls: list[Hall] = []
+
+    def make(limits: Limits | None = None, *known: str) -> Hall:
+        halls.append(Hall(limits, *known))
+        return halls[-1]
+
+    yield make
+    for each in halls:
+        each.close()
+
+
+def evicted(*connections: Connection) -> list[bool]:
+    return [each.ending is not None and each.ending.why is Why.EVICTED for each in connections]
+
+
+Halls = Callable[..., Hall]
+
+
+async def test_of_an_address_the_fifth_takes_the_place_of_the_first(hall: Halls) -> None:
+    it = hall()
+    bystander = it.enter(address(2))
+    four = [it.enter(address(1)) for _ in range(4)]
+    assert not any(evicted(bystander, *four))
+    it.enter(address(1))
+    assert evicted(bystander, *four) == [False, True, False, False, False]
+
+
+async def test_of_a_64_the_ninth_takes_the_place_of_the_first(hall: Halls) -> None:
+    it = hall()
+    bystander = it.enter(address(2))
+    eight = [it.enter(address(1, host)) for host in range(8)]
+    assert not any(evicted(bystander, *eight))
+    it.enter(address(1, 99))
+    assert evicted(bystander, *eight) == [False, True, *[False] * 7]
+
+
+async def test_link_local_addresses_have_no_64_and_a_zone_each(hall: Halls) -> None:
+    it = hall()
+    neighbours = [it.enter(f"fe80::{host:x}", "eth0") for host in range(1, 12)]
+    four = [it.enter("fe80::99", zone) for zone in ("eth0", "eth1") for _ in range(4)]
+    assert not any(evicted(*neighbours, *four))
+    it.enter("fe80::99", "eth1")
+    assert evicted(*four) == [*[False] * 4, True, *[False] * 3]
+
+
+async def test_with_all_places_taken_the_busiest_network_loses_its_oldest(hall: Halls) -> None:
+    it = hall()
+    honest = it.enter(address(999))
+    lonely = [it.enter(address(network)) for network in range(50)]
+    busy = [it.enter(address(888, host)) for host in range(5)]
+    assert len(it.admission) == 56
+    it.enter(address(777))
+    assert evicted(honest, *lonely, *busy) == [False, *[False] * 50, True, *[False] * 4]
+    assert len(it.admission) == 56
+
+
+async def test_where_all_networks_are_equal_the_oldest_goes(hall: Halls) -> None:
+    it = hall()
+    all_equal = [it.enter(address(network)) for network in range(56)]
+    it.enter(address(777))
+    assert evicted(*all_equal) == [True, *[False] * 55]
+
+
+async def test_eight_places_are_kept_for_verified_peers(hall: Halls) -> None:
+    friends = [address(1000 + at) for at in range(9)]
+    it = hall(None, *friends)
+    strangers = [it.enter(address(network)) for network in range(56)]
+    here = [it.enter(friend) for friend in friends[:8]]
+    assert len(it.admission) == 64
+    assert not any(evicted(*strangers, *here))
+    it.enter(address(777))  # its place is a stranger's
+    it.enter(friends[8])  # and so is the ninth friend's
+    assert evicted(*strangers[:3], *here) == [True, True, False, *[False] * 8]
+
+
+async def test_a_verified_peers_neighbours_do_not_count_against_it(hall: Halls) -> None:
+    it = hall(None, address(1, 1))
+    friend = it.enter(address(1, 1))
+    neighbours = [it.enter(address(1, 2 + host)) for host in range(20)]
+    assert evicted(friend, *neighbours) == [False, *[True] * 12, *[False] * 8]
+    with pytest.raises(NotAdmitted):
+        it.enter(address(1, 50))  # the /64 has had its twenty
+    assert evicted(it.enter(address(1, 1))) == [False]
+
+
+async def test_where_only_the_known_have_places_a_stranger_is_refused(hall: Halls) -> None:
+    friends = [address(at) for at in range(64)]
+    it = hall(None, *friends)
+    here = [it.enter(friend) for friend in friends]
+    with pytest.raises(NotAdmitted) as caught:
+        it.enter(address(777))
+    assert caught.value.why is Why.CROWDED
+    assert not any(evicted(*here))
+
+
+async def test_loopback_is_bounded_in_all_and_otherwise_only_if_asked_for(hall: Halls) -> None:
+    it = hall()
+    local = [it.enter("::1") for _ in range(64)]
+    assert not any(evicted(*local))
+    it.enter("::1")
+    assert evicted(*local) == [True, *[False] * 63]
+    strict = hall(Limits(loopback_counts=True))
+    assert evicted(*[strict.enter("::1") for _ in range(5)]) == [True, *[False] * 4]
+
+
+def test_a_group_is_a_64_and_never_the_cable() -> None:
+    one, other = Endpoint("2001:db8::1"), Endpoint("2001:db8::ffff:0:0:1")
+    assert group_of(one) == group_of(other) != group_of(Endpoint("2001:db8:0:1::1"))
+    assert group_of(Endpoint("fe80::1", zone="eth0")) != group_of(Endpoint("fe80::2", zone="eth0"))
+    assert group_of(Endpoint("fe80::1", zone="eth0")) != group_of(Endpoint("fe80::1", zone="eth1"))
+
+
+# How often.
+
+
+class Gate:
+    """Handshakes that are over at once: only their rate is looked at."""
+
+    def __init__(self, limits: Limits | None = None, *known: str) -> None:
+        self.admission = Admission(limits or Limits(), lambda peer: peer.host in known)
+
+    def lets_in(self, host: str) -> bool:
+        with contextlib.suppress(NotAdmitted), self.admission.handshake(connection(host)):
+            return True
+        return False
+
+    def count(self, host: str, knocks: int = 100) -> int:
+        return sum(self.lets_in(host) for _ in range(knocks))
+
+
+async def test_a_64_gets_twenty_at_once_and_then_two_a_second(autojump_clock: MockClock) -> None:
+    gate = Gate()
+    assert sum(gate.lets_in(address(1, host)) for host in range(100)) == 20
+    assert gate.count(address(2)) == 20
+    await trio.sleep(3)
+    assert gate.count(address(1)) == 6
+    await trio.sleep(3600)
+    assert gate.count(address(1)) == 20
+
+
+async def test_loopback_may_come_as_often_as_it_likes() -> None:
+    assert Gate().count("::1") == 100
+    assert Gate(Limits(loopback_counts=True)).count("::1") == 20
+
+
+async def test_a_network_of_many_64s_cannot_have_its_bucket_forgotten(
+    autojump_clock: MockClock,
+) -> None:
+    gate = Gate(Limits(networks=50))
+    assert gate.count(address(1)) == 20
+    for network in range(1000, 2000):
+        assert gate.lets_in(address(network))
+    assert gate.count(address(1)) == 0
+    assert len(gate.admission._pace._full_at) <= 50
+    await trio.sleep(10)
+    gate.lets_in(address(1))
+    assert len(gate.admission._pace._full_at) <= 50
+
+
+# Whole nodes.
+
+
+@pytest.fixture
+def network() -> MemoryNetwork:
+    return MemoryNetwork(random.Random(7), (0.01, 0.05))
+
+
+@asynccontextmanager
+async def node_at(
+    network: MemoryNetwork, where: Endpoint, limits: Limits | None = None
+) -> AsyncIterator[Node]:
+    with trio.fail_after(LONG):
+        host = network.host(where.host)
+        async with open_node(limits, network=host, rng=random.Random(1)) as node:
+            await node.listen(where)
+            yield node
+
+
+async def verified(alice: Node, bob: Node) -> tuple[Conversation, Conversation]:
+    """Bob dials Alice with an invite; each one's conversation."""
+    bob.connect(alice.invite(ALICE))
+    return (
+        (await next_event(alice, LinkUp)).conversation,
+        (await next_event(bob, LinkUp)).conversation,
+    )
+
+
+def reading(node: Node, nursery: trio.Nursery) -> list[object]:
+    """All that it tells from now on."""
+    events: list[object] = []
+
+    async def read() -> None:
+        async for event in node.events:
+            events.append(event)
+
+    nursery.start_soon(read)
+    return events
+
+
+async def knock(host: Host, data: bytes = b"") -> MemoryStream:
+    stream = await host.connect(ALICE, None, 10)
+    await stream.send_all(data)
+    return stream
+
+
+async def link_natively(
+    host: Host, texts: int = 0, size: int = 1, *, port: int = 0, more: bytes = b""
+) -> MemoryStream:
+    """A native peer with a new key, which says some texts; ``more`` comes behind its hello."""
+    peer = NativePeer()
+    stream = await knock(host, peer.line())
+    answer = b""
+    while not answer.endswith(b"\n"):
+        answer += await _read(stream)
+    hello = {"port": port, "version": "test", "received": 0, "shown": 0}
+    await stream.send_all(peer.message_3(answer) + peer.seal.head)
+    await stream.send_all(peer.seal.record("hello", **hello) + more)
+    for id in range(1, texts + 1):
+        await stream.send_all(peer.seal.record("say", id=id, at=0, text="x" * size))
+    return stream
+
+
+async def _read(stream: MemoryStream) -> bytes:
+    room = bytearray(4096)
+    return bytes(room[: await stream.receive_into(lambda: memoryview(room))])
+
+
+async def test_a_flood_of_half_open_handshakes_disturbs_no_verified_peer(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        here, there = await verified(alice, bob)
+        events = reading(alice, nursery)
+
+        async def attack(number: int) -> None:
+            for at in range(10):
+                with contextlib.suppress(Exception):
+                    await knock(network.host(address(number, at + 1)), b"HAND")
+
+        async with trio.open_nursery() as attackers:
+            for number in range(60):
+                attackers.start_soon(attack, number)
+            await trio.sleep(0.5)
+            assert len(alice.admission) == 56
+            bob.say(there, "still there?")
+            await next_event(bob, Delivered)
+            bob.disconnect(there)
+            bob.connect(replace(ALICE))
+            await next_event(bob, LinkUp)  # let in, with all the strangers' places taken
+        assert [m.text for m in here.history] == ["still there?"]
+        ended = [each for each in events if isinstance(each, LinkEnded)]
+        assert {each.ending.why for each in ended if each.conversation is None} == {Why.EVICTED}
+        nursery.cancel_scope.cancel()
+
+
+async def test_strangers_links_make_room_for_each_other_and_never_take_a_known_ones(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE, Limits(links=5)) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        here, _ = await verified(alice, bob)
+        events = reading(alice, nursery)
+        one = await link_natively(network.host(address(1)), 1)
+        for host in range(1, 4):
+            await link_natively(network.host(address(2, host)), 1)
+            await trio.sleep(1)
+        await link_natively(network.host(address(3)), 1)  # in place of the first from 2
+        await trio.sleep(1)
+        assert here.online
+        linked = [each.key.host for each in alice.conversations if each.online]
+        assert linked == [BOB.host, address(1), address(2, 2), address(2, 3), address(3)]
+        crowded = [each for each in events if isinstance(each, LinkEnded)]
+        assert [(each.peer.host, each.ending.why) for each in crowded] == [
+            (address(2, 1), Why.CROWDED)
+        ]
+        alice.say(next(each for each in alice.conversations if each.key.host == address(1)), "hi")
+        await trio.sleep(1)
+        for number in range(10, 15):
+            await link_natively(network.host(address(number)))
+            await trio.sleep(1)
+        assert here.online
+        assert not one.closed
+        assert len(alice._links._crowd) == 5
+        assert [each.key.host for each in alice.conversations if each.online][:2] == [
+            BOB.host, address(1),
+        ]  # fmt: skip
+        nursery.cancel_scope.cancel()
+
+
+async def test_where_every_link_is_wanted_a_newcomer_is_refused(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE, Limits(links=1)) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        here, _ = await verified(alice, bob)
+        events = reading(alice, nursery)
+        await link_natively(network.host(address(1)))
+        await trio.sleep(1)
+        (ended,) = [each for each in events if isinstance(each, LinkEnded)]
+        assert ended.conversation is None
+        assert ended.ending.why is Why.CROWDED
+        assert here.online
+        nursery.cancel_scope.cancel()
+
+
+async def test_one_peer_has_eight_links_at_most(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery, node_at(network, ALICE) as alice:
+        reading(alice, nursery)
+        for _ in range(12):
+            peer = ClassicPeer()
+            stream = await knock(network.host(address(1)), peer.handshake())
+            await _read(stream)
+        await trio.sleep(1)
+        (one,) = alice.conversations
+        assert len(one.incoming) == 8
+        nursery.cancel_scope.cancel()
+
+
+async def test_strangers_who_say_a_word_and_go_leave_a_bounded_trace(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    limits = Limits(strangers=6, identities=10, stranger_log=7)
+    async with trio.open_nursery() as nursery, node_at(network, ALICE, limits) as alice:
+        reading(alice, nursery)
+        quiet = await link_natively(network.host(address(999)), 1)
+        await trio.sleep(1)
+        for number in range(40):
+            stream = await link_natively(network.host(address(number % 3, number + 1)), 1)
+            await trio.sleep(1)
+            stream.close()
+            await trio.sleep(10)
+        assert len(alice.conversations) == 6
+        assert len(alice.greeter.identities) <= 10 + 6
+        assert len(alice.strangers) == 7
+        # Who came alone from its network is still there.
+        assert address(999) in [each.key.host for each in alice.conversations]
+        assert not quiet.closed
+        nursery.cancel_scope.cancel()
+
+
+async def test_all_strangers_together_remember_so_much_and_whom_we_answer_has_all_its_room(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    limits = Limits(strangers_messages=100, strangers_bytes=10_000)
+    async with trio.open_nursery() as nursery, node_at(network, ALICE, limits) as alice:
+        reading(alice, nursery)
+        await link_natively(network.host(address(0)), 90)
+        await trio.sleep(5)
+        (first,) = alice.conversations
+        assert len(first.history) == 90
+        alice.say(first, "I know you")
+        for number in range(1, 5):
+            await link_natively(network.host(address(number)), 80)
+            await trio.sleep(5)
+        assert len(first.history) == 91
+        others = [each for each in alice.conversations if each is not first]
+        assert [len(each.history) for each in others] == [25] * 4
+        await link_natively(network.host(address(5)), 20, 1000)
+        await trio.sleep(5)
+        assert len(alice.conversations[-1].history) == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_was_forgotten_and_never_wrote_to_us_may_come_again(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    limits = Limits(strangers=2, identities=0)
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE, limits) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        reading(alice, nursery)
+        bob.connect(ALICE)
+        there = (await next_event(bob, LinkUp)).conversation
+        for host in range(8):
+            await link_natively(network.host(address(1, host + 1)), 1)
+            await trio.sleep(1)
+        bob.disconnect(there)
+        await trio.sleep(10)
+        for number in range(4):
+            await link_natively(network.host(address(number + 2)))
+            await trio.sleep(1)
+        assert BOB.host not in [each.key.host for each in alice.conversations]
+        bob.say(there, "here I am again")
+        await next_event(bob, Delivered)
+        nursery.cancel_scope.cancel()
+
+
+# Who came.
+
+
+def deeds(strangers: Sequence[Stranger]) -> dict[str, dict[Deed, int]]:
+    return {each.host: dict(each.deeds) for each in strangers}
+
+
+async def test_strangers_are_listed_with_what_they_did(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        await verified(alice, bob)
+        reading(alice, nursery)
+        garbler, classic, native, slow, often = (address(number) for number in range(5))
+        for _ in range(3):
+            await knock(network.host(garbler), b"GET / HTTP/1.1\r\n\r\n")
+        await knock(network.host(classic), ClassicPeer().handshake())
+        claims = await link_natively(network.host(native))
+        await trio.sleep(1)
+        await claims.send_all(b"\xff\xff\xff\xff")
+        await knock(network.host(slow))
+        await trio.sleep(11)
+        async with trio.open_nursery() as knocking:
+            for _ in range(22):
+                knocking.start_soon(knock, network.host(often))
+        await trio.sleep(1)
+        assert deeds(alice.strangers) == {
+            often: {Why.EVICTED: 16, Why.TOO_OFTEN: 2},
+            slow: {Why.SLOW: 1},
+            native: {LinkKind.NATIVE: 1, Violation.FRAME_LENGTH: 1},
+            classic: {LinkKind.CLASSIC: 1},
+            garbler: {Violation.NOT_A_HANDSHAKE: 3},
+        }
+        assert [each.knocks for each in alice.strangers] == [22, 1, 1, 1, 3]
+        seen = alice.strangers[-1]
+        assert 0 < seen.last_at - seen.first_at < 1
+        with pytest.raises(TypeError):
+            seen.deeds[Why.SLOW] = 1  # type: ignore[index]
+        alice.burn()
+        assert not alice.strangers
+        nursery.cancel_scope.cancel()
+
+
+async def test_garbage_right_behind_a_hello_is_the_strangers_fault(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery, node_at(network, ALICE) as alice:
+        reading(alice, nursery)
+        for number in range(20):  # a read may get any part of what is there
+            await link_natively(network.host(address(number)), more=b"\xff\xff\xff\xff")
+        await trio.sleep(1)
+        for each in alice.strangers:
+            assert {**each.deeds, LinkKind.NATIVE: 1} == {
+                Violation.FRAME_LENGTH: 1, LinkKind.NATIVE: 1,
+            }  # fmt: skip
+        assert any(len(each.deeds) == 1 for each in alice.strangers)
+        nursery.cancel_scope.cancel()
+
+
+async def test_strangers_who_break_links_are_not_dialed_all_at_once(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery, node_at(network, ALICE) as alice:
+        reading(alice, nursery)
+        for number in range(30):
+            stream = await link_natively(network.host(address(number)), port=40000)
+            await trio.sleep(0.5)
+            stream.reset()
+        await trio.sleep(1)
+        assert sum(each.dialing for each in alice.conversations) == 8
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_known_peers_say_does_not_wait_behind_news_of_strangers(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        _, there = await verified(alice, bob)
+        for number in range(100):  # nobody reads what Alice tells
+            await knock(network.host(address(number)), b"garbage\n")
+        bob.say(there, "hello")
+        await next_event(bob, Delivered)
+        waiting = [alice.events.receive_nowait() for _ in range(9)]
+        assert isinstance(waiting[-1], Received)
+        assert len(alice.strangers) == 64
+        nursery.cancel_scope.cancel()
+
+
+# Descriptors.
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "handshakes", "kept", "links"),
+    [(1024, 64, 8, 256), (256, 64, 8, 160), (64, 16, 2, 16), (20, 1, 0, 1)],
+)
+def test_links_and_handshakes_leave_the_reserve_of_descriptors(
+    descriptors: int, handshakes: int, kept: int, links: int
+) -> None:
+    limits = Limits().within(descriptors)
+    assert (limits.handshakes, limits.handshakes_kept, limits.links) == (handshakes, kept, links)
+
+
+class _Scarce(Listener):
+    """There is no descriptor for the first ``failures`` times."""
+
+    endpoint = ALICE
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.asked = 0
+
+    async def accept(self) -> Stream:
+        await trio.lowlevel.checkpoint()
+        self.asked += 1
+        if self.asked <= self.failures:
+            raise OSError(24, "Too many open files")
+        return await trio.sleep_forever()
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_a_lack_of_descriptors_is_told_once_and_accept_does_not_spin(
+    autojump_clock: MockClock,
+) -> None:
+    told: list[float] = []
+    asked_for_room: list[float] = []
+
+    def tell() -> bool:
+        told.append(trio.current_time())
+        return True
+
+    async def serve(listener: Listener, seconds: float) -> None:
+        room = lambda: asked_for_room.append(trio.current_time())  # noqa: E731
+        with trio.move_on_after(seconds):
+            await trio.serve_listeners(_never, [Door(listener, 60, room, tell)])
+
+    listener = _Scarce(300)
+    await serve(listener, 100)
+    assert len(asked_for_room) == 300
+    assert asked_for_room[-1] - asked_for_room[0] == pytest.approx(29.9)
+    assert len(told) == 1
+
+
+async def _never(stream: Stream) -> None:
+    raise AssertionError
+
+
+async def test_an_event_tells_of_it_and_the_next_one_is_let_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with trio.fail_after(PATIENCE):
+        async with listening_node() as node:
+            await Peer.dial(node)
+            await wait_all_tasks_blocked(0.01)
+            assert len(node.admission) == 1
+            accept = trio.SocketListener.accept
+            failures = iter([OSError(24, "Too many open files")])
+
+            async def scarce(self: trio.SocketListener) -> trio.SocketStream:
+                stream = await accept(self)
+                for failure in failures:
+                    stream.socket.close()
+                    raise failure
+                return stream
+
+            monkeypatch.setattr(trio.SocketListener, "accept", scarce)
+            await Peer.dial(node)  # it is waited for with the old accept
+            lost = await Peer.dial(node)
+            assert await lost.read_end() == b""
+            peer = await Peer.meet_node(node)
+            await next_event(node, DescriptorsOut)
+            await peer.say("in")
+            assert await next_texts(node, 1) == ["in"]

@@ -1,7 +1,8 @@
 """PCP, the Port Control Protocol (RFC 6887): how a router is asked to let one TCP port in.
 
-Packets of the MAP opcode and the rules about time, as far as a client needs them. Every packet is a
-header of 24 bytes and the 36 of MAP; numbers are big-endian.
+Packets of the MAP opcode, what a router says of itself (ANNOUNCE), and the rules about time, as far
+as a client needs them. Every packet is a header of 24 bytes and, of MAP, 36 more; numbers are
+big-endian.
 """
 
 import enum
@@ -14,6 +15,8 @@ from dataclasses import dataclass, replace
 from fantom_trio.wire.address import AddressError, Endpoint, canonical_host
 
 __all__ = [
+    "ANNOUNCE_GROUP",
+    "ANNOUNCE_PORT",
     "MAX_PACKET",
     "NONCE_BYTES",
     "SERVER_PORT",
@@ -22,6 +25,7 @@ __all__ = [
     "MapRequest",
     "PcpError",
     "PcpResult",
+    "announced",
     "lasting",
     "pause_after",
     "renewals",
@@ -30,13 +34,15 @@ __all__ = [
 
 #: Where a router listens for requests, UDP.
 SERVER_PORT = 5351
+#: To whom, and to which UDP port there, a router says that it restarted (section 14.1).
+ANNOUNCE_GROUP, ANNOUNCE_PORT = "ff02::1", 5350
 #: The longest packet, bytes of UDP payload (section 7).
 MAX_PACKET = 1100
 #: What ties answers and later requests to the first one.
 NONCE_BYTES = 12
 
 _VERSION = 2
-_MAP = 1
+_ANNOUNCE, _MAP = 0, 1
 _ANSWER = 0x80  # in the byte of the opcode
 _TCP = 6
 # Version, opcode, result, lifetime; then a request has the client's address, an answer its epoch.
@@ -162,9 +168,23 @@ class MapRequest:
         nonce, protocol, internal, port, address = _BODY.unpack_from(data, _HEADER.size)
         if (nonce, protocol, internal) != (self.nonce, _TCP, self.internal.port):
             raise PcpError("an answer to another request")
-        _check_options(data)
+        _check_options(data, _HEADER.size + _BODY.size)
         external = _external(address, port) if code == PcpResult.SUCCESS else None
         return Answer(code, lifetime, epoch, external)
+
+
+def announced(data: bytes) -> int:
+    """The epoch that a router tells everybody, unasked (section 14.1); raises ``PcpError``.
+
+    Nothing in the packet proves who sent it.
+    """
+    if len(data) % 4 or not _HEADER.size <= len(data) <= MAX_PACKET:
+        raise PcpError(f"a packet of {len(data)} bytes")
+    version, opcode, code, _lifetime, epoch = _HEADER.unpack_from(data)
+    if (version, opcode, code) != (_VERSION, _ANSWER | _ANNOUNCE, PcpResult.SUCCESS):
+        raise PcpError("no announcement")
+    _check_options(data, _HEADER.size)
+    return int(epoch)
 
 
 def _packed(endpoint: Endpoint) -> bytes:
@@ -181,9 +201,8 @@ def _external(address: bytes, port: int) -> Endpoint:
     return Endpoint(host, port)
 
 
-def _check_options(data: bytes) -> None:
+def _check_options(data: bytes, at: int) -> None:
     """We ask for none: one that must be understood changes what the answer means (section 7.3)."""
-    at = _HEADER.size + _BODY.size
     while at < len(data):
         code, length = _OPTION.unpack_from(data, at)
         if not code & _OPTIONAL:
@@ -202,9 +221,15 @@ class Epoch:
     def goes_on(self, epoch: int, now: float) -> bool:
         """False when the router lost its state since the last answer (section 8.5).
 
-        ``now`` is any clock of ours in seconds.
+        ``now`` is a clock of ours in seconds, one that goes on while the machine sleeps.
         """
-        last, self._last = self._last, (epoch, now)
+        goes_on = self.fits(epoch, now)
+        self._last = epoch, now
+        return goes_on
+
+    def fits(self, epoch: int, now: float) -> bool:
+        """As ``goes_on``, of an epoch that may not be the router's own word: it is not kept."""
+        last = self._last
         if last is None:
             return True
         if epoch < last[0] - 1:

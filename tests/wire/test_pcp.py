@@ -1,5 +1,6 @@
 """PCP: packets against bytes written down by hand, and what a router may not say."""
 
+import contextlib
 import itertools
 import random
 
@@ -14,6 +15,7 @@ from fantom_trio.wire.pcp import (
     MapRequest,
     PcpError,
     PcpResult,
+    announced,
     lasting,
     pause_after,
     renewals,
@@ -210,6 +212,57 @@ def test_only_the_request_s_own_answer_is_taken(nonce: bytes, port: int, lifetim
             REQUEST.answer(GRANTED[:24] + body)
 
 
+# What a router says to all.
+
+ANNOUNCEMENT = bytes.fromhex(f"02800000 00000000 000f4240 {'00000000' * 3}")
+
+
+def test_an_announcement_has_the_epoch() -> None:
+    assert announced(ANNOUNCEMENT) == 1_000_000
+    assert announced(ANNOUNCEMENT[:4] + b"\0\0\0\7" + ANNOUNCEMENT[8:]) == 1_000_000
+    assert announced(ANNOUNCEMENT + bytes.fromhex("ff000003 01020300")) == 1_000_000
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        ANNOUNCEMENT[:20],
+        ANNOUNCEMENT + b"\0",
+        ANNOUNCEMENT + bytes.fromhex("80000440") + bytes(1088),
+        b"\1" + ANNOUNCEMENT[1:],
+        b"\2\0" + ANNOUNCEMENT[2:],
+        GRANTED,
+        ANNOUNCEMENT[:3] + b"\1" + ANNOUNCEMENT[4:],
+        ANNOUNCEMENT + bytes(4),
+        ANNOUNCEMENT + bytes.fromhex("80000004"),
+    ],
+    ids=[
+        "nothing",
+        "cut off",
+        "a byte too many",
+        "over 1100 bytes",
+        "version 1",
+        "a request",
+        "a map",
+        "an error",
+        "an option that was not asked for",
+        "an option cut off",
+    ],
+)
+def test_what_is_no_announcement_is_refused(packet: bytes) -> None:
+    with pytest.raises(PcpError):
+        announced(packet)
+
+
+@pytest.mark.fuzz
+@given(st.binary(max_size=1200))
+def test_noise_in_an_announcement_raises_one_error_only(noise: bytes) -> None:
+    for packet in (noise, ANNOUNCEMENT[:4] + noise, ANNOUNCEMENT + noise):
+        with contextlib.suppress(PcpError):
+            assert 0 <= announced(packet) < 2**32
+
+
 # The epoch.
 
 
@@ -294,3 +347,12 @@ def test_what_was_refused_is_asked_again_when_the_router_says_within_bounds(
     result: PcpResult, lifetime: int, pause: int
 ) -> None:
     assert pause_after(Answer(int(result), lifetime, 1)) == pause
+
+
+def test_an_epoch_that_is_only_looked_at_changes_nothing() -> None:
+    epoch = Epoch()
+    assert epoch.fits(0, 0.0)
+    assert epoch.goes_on(1000, 0.0)
+    assert not epoch.fits(0, 10.0)
+    assert epoch.fits(1010, 10.0)
+    assert epoch.goes_on(1020, 20.0)

@@ -2,7 +2,7 @@
 
 ``Router`` is only rules. ``python -m tests.pcp_server ADDRESS ZONE`` answers with them on UDP port
 5351 and opens the set ``opened`` of nftables' table ``filter``; it prints what it does, and obeys
-lines on its standard input: ``reboot``.
+lines on its standard input: ``reboot``, and ``announce``, which tells everybody of the reboot.
 """
 
 import argparse
@@ -13,11 +13,16 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 PORT = 5351
+ALL, ALL_PORT = "ff02::1", 5350
 # Written down here anew, so that client and server do not share a mistake.
 REQUEST = struct.Struct(">BBHI16s12sB3xHH16s")
 ANSWER = struct.Struct(">BBBBII12x12sB3xHH16s")
+ANNOUNCEMENT = struct.Struct(">BBBBII12x")
+#: From who is not the router.
+FORGED = ANNOUNCEMENT.pack(2, 0x80, 0, 0, 0, 0)
 SUCCESS, UNSUPP_VERSION, NOT_AUTHORIZED, ADDRESS_MISMATCH = 0, 1, 2, 12
 
 
@@ -44,6 +49,10 @@ class Router:
         """Forget everything."""
         self.opened.clear()
         self.began = now
+
+    def announcement(self, now: float) -> bytes:
+        """What it says to all, unasked."""
+        return ANNOUNCEMENT.pack(2, 0x80, 0, SUCCESS, 0, int(now - self.began))
 
     def answer(self, data: bytes, source: str, now: float) -> bytes | None:
         """What it says to a packet from ``source``; ``now`` in seconds."""
@@ -110,6 +119,7 @@ def main() -> None:
     parser.add_argument("--lifetime", type=int, default=3600)
     parser.add_argument("--refuses", type=int, default=0)
     parser.add_argument("--silent", action="store_true")
+    parser.add_argument("--also", action="append", default=[], help="another address of its own")
     options = parser.parse_args()
     router = Router(lifetime=options.lifetime, refuses=options.refuses, silent=options.silent)
     # Up for an hour: else a restart could not be told from its first seconds.
@@ -118,14 +128,26 @@ def main() -> None:
 
     def obey() -> None:
         for line in sys.stdin:
-            assert line == "reboot\n"
             with turn:
-                router.reboot(time.monotonic())
-                firewall.follow(router)
+                if line == "reboot\n":
+                    router.reboot(time.monotonic())
+                    firewall.follow(router)
+                else:
+                    assert line == "announce\n"
+                    for each in strangers:
+                        each.sendto(FORGED, (ALL, ALL_PORT, 0, zone))
+                    sock.sendto(router.announcement(time.monotonic()), (ALL, ALL_PORT, 0, zone))
 
-    threading.Thread(target=obey, daemon=True).start()
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-        sock.bind((options.address, PORT, 0, socket.if_nametoindex(options.zone)))
+    zone = socket.if_nametoindex(options.zone)
+    strangers = []
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock, ExitStack() as stack:
+        sock.bind((options.address, PORT, 0, zone))
+        # Another port of the same address, and the same port of others.
+        for address, port in ((options.address, 0), *((each, PORT) for each in options.also)):
+            each = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+            each.bind((address, port, 0, zone))
+            strangers.append(each)
+        threading.Thread(target=obey, daemon=True).start()
         print("ready", flush=True)
         while True:
             data, source = sock.recvfrom(2048)

@@ -64,6 +64,7 @@ from fantom_trio.nursery.invites import InvitesFull
 from fantom_trio.nursery.limits import LISTENER_PORTS, Limits
 from fantom_trio.nursery.message import Message, State
 from fantom_trio.nursery.node import Node, NotLinked, NoWayBack, open_node
+from fantom_trio.nursery.open_port import NobodyBefore, OpenPort, PortNews
 from fantom_trio.nursery.own_address import (
     AddressBack,
     AddressGone,
@@ -80,8 +81,10 @@ from fantom_trio.nursery.port_mapping import (
     Granted,
     Lost,
     NoRouter,
+    Nudge,
     PortEvent,
     Refused,
+    RouterNotTold,
     Silent,
     keep_open,
     port_nonce,
@@ -200,9 +203,14 @@ __all__ = [
     "Granted",
     "Lost",
     "NoRouter",
+    "NobodyBefore",
+    "Nudge",
+    "OpenPort",
     "PcpResult",
     "PortEvent",
+    "PortNews",
     "Refused",
+    "RouterNotTold",
     "Silent",
     "keep_open",
     "port_nonce",

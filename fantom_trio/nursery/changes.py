@@ -19,7 +19,15 @@ from fantom_trio.nursery.errors import ReachError
 from fantom_trio.nursery.interfaces import Interface, list_interfaces
 from fantom_trio.wire.address import Endpoint
 
-__all__ = ["Change", "Changes", "Surroundings", "network_of", "open_changes", "way_out"]
+__all__ = [
+    "Change",
+    "Changes",
+    "Surroundings",
+    "never_still",
+    "network_of",
+    "open_changes",
+    "way_out",
+]
 
 #: Seconds from one look to the next, where there is no hint.
 LOOK_SECONDS = 5
@@ -67,7 +75,7 @@ class Change:
     slept: bool = False
 
 
-def _never_still() -> float:
+def never_still() -> float:
     """Seconds on a clock that goes on while the machine sleeps.
 
     Where Python knows none it is the time of day: when somebody sets that forward, links are made
@@ -90,7 +98,7 @@ class Changes:
         hint: Callable[[], Awaitable[None]] = trio.sleep_forever,
         *,
         look: Callable[[], Sequence[Interface]] = list_interfaces,
-        clock: Callable[[], float] = _never_still,
+        clock: Callable[[], float] = never_still,
     ) -> None:
         #: As it was at the last look.
         self.now = Surroundings()

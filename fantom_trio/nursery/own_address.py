@@ -155,16 +155,24 @@ class Asking:
 
 
 class OwnAddress:
-    """Our address, and the listener on it; ``tell`` hears what becomes of both."""
+    """Our address, and the listener on it; ``tell`` hears what becomes of both.
+
+    ``changed`` is called when this machine woke, or when its addresses or its way out are others.
+    """
 
     def __init__(
-        self, node: Node, where: Where, tell: Callable[[AddressNews], Awaitable[None]]
+        self,
+        node: Node,
+        where: Where,
+        tell: Callable[[AddressNews], Awaitable[None]],
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         #: Where we listen, or would: with the port that was asked for. None until it is found out.
         self.known: Endpoint | None = None
         self._node = node
         self._where = where
         self._tell = tell
+        self._tell_changed = changed
         self._nursery: trio.Nursery | None = None
         self._keeper: trio.CancelScope | None = None
         #: ``known`` is what the user wants; else it is the best there was instead.
@@ -200,6 +208,7 @@ class OwnAddress:
                 self._node.moved(change.gone)
                 self._now = change.now
                 self._changed.set()
+                self._tell_changed()
 
     def _find_out(self) -> None:
         """Find out where we can be reached, and listen there, from now on."""

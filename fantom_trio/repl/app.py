@@ -17,17 +17,22 @@ from fantom_trio.nursery import (
     DialFailed,
     Dialing,
     Endpoint,
+    Granted,
     LinkEnded,
     LinkUp,
     ListeningAt,
+    Lost,
     Merged,
     Message,
+    NobodyBefore,
     Node,
     NodeEvent,
     NotShown,
     NoWayBack,
+    OpenPort,
     OutboxFull,
     OwnAddress,
+    PortNews,
     Received,
     State,
     Where,
@@ -40,7 +45,7 @@ from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.explain import explain_unlocked
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import explain_news
-from fantom_trio.repl.port_mapping import OpenPort
+from fantom_trio.repl.port_mapping import explain_port
 from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View
 
 __all__ = ["App"]
@@ -69,8 +74,8 @@ class App:
         self.terminal = terminal or open_terminal(completer=self._complete, shortcuts=SHORTCUTS)
         #: Where the user wants to be reached.
         self.where = where
-        self.own = OwnAddress(node, where, self.tell_news)
-        self.port = OpenPort(self)
+        self.port = OpenPort(self._tell_port)
+        self.own = OwnAddress(node, where, self.tell_news, self.port.look_again)
         #: Ring for messages in conversations that are not active.
         self.bell = False
         self.active: Conversation | None = None
@@ -98,6 +103,7 @@ class App:
                 self.refresh()
                 await self._welcome()
                 nursery.start_soon(self._show_events)
+                nursery.start_soon(self.port.run)
                 await nursery.start(self.own.run)
                 await self._read_lines()
                 self.stop()
@@ -327,16 +333,16 @@ class App:
         """What became of our address."""
         for text, alarm in explain_news(news):
             await self.print(text, alarm=alarm)
-        if isinstance(news, (ListeningAt, AddressMoved, AddressBack)):
-            self._listening(news.where)
-
-    def _listening(self, where: Endpoint) -> None:
-        """The listener is up: its port is asked for, and whoever waits for it is dialed."""
         if self.where.open_port:
-            self.port.start(where)
-        if self._first_peer is not None:
+            self.port.follow(news)
+        listens = isinstance(news, (ListeningAt, AddressMoved, AddressBack))
+        if listens and self._first_peer is not None:
             self.node.connect(self._first_peer, "echo")
             self._first_peer = None
+
+    async def _tell_port(self, news: PortNews, listener: Endpoint) -> None:
+        alarm = not isinstance(news, (Granted, Lost, NobodyBefore))
+        await self.print(explain_port(news, listener), alarm=alarm)
 
     async def print(self, text: str, *, alarm: bool = False) -> None:
         """A notice of our own."""

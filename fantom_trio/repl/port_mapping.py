@@ -1,81 +1,37 @@
-"""The listener's port in the router's firewall: who asks for it, and what the router answered."""
+"""What becomes of the listener's port in the router's firewall, in words."""
 
-from typing import TYPE_CHECKING, assert_never
-
-import trio
+from typing import assert_never
 
 from fantom_trio.nursery import (
     Endpoint,
     Granted,
     Lost,
+    NobodyBefore,
     NoRouter,
     PcpResult,
-    PortEvent,
+    PortNews,
     Refused,
+    RouterNotTold,
     Silent,
-    keep_open,
-    port_nonce,
 )
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.languages import _
 
-if TYPE_CHECKING:
-    from fantom_trio.repl.app import App
-
-__all__ = ["OpenPort", "explain_port"]
+__all__ = ["explain_port"]
 
 
-class OpenPort:
-    """Keeps the listener's port open; what becomes of it is printed."""
-
-    def __init__(self, app: "App") -> None:
-        self._app = app
-        self._scope = trio.CancelScope()
-        #: One for all ports: where the router did not hear that we gave one back, it is still ours.
-        self._nonce = port_nonce()
-        #: Held until the port is given back, so that this is not what the router hears last.
-        self._turn = trio.Lock()
-
-    def start(self, listener: Endpoint) -> None:
-        """Ask for the port of ``listener`` from here on, and give an earlier one back."""
-        self.stop()
-        self._scope = trio.CancelScope()
-        self._app.start_soon(self._keep_open, listener, self._scope)
-
-    def stop(self) -> None:
-        """Give the port back, if there is one; the end of the program does so, too."""
-        self._scope.cancel()
-
-    async def _keep_open(self, listener: Endpoint, scope: trio.CancelScope) -> None:
-        async def tell(event: PortEvent) -> None:
-            alarm = not isinstance(event, (Granted, Lost))
-            await self._app.print(explain_port(event, listener), alarm=alarm)
-
-        with scope:
-            if listener.is_link_local or listener.is_loopback:
-                await self._app.print(
-                    _(
-                        "No router stands before {where}: there is no port to open for others.",
-                        where=sanitize.line(str(listener)),
-                    )
-                )
-                return
-            async with self._turn:
-                await keep_open(listener, tell, self._nonce)
-
-
-def explain_port(event: PortEvent, listener: Endpoint) -> str:
+def explain_port(news: PortNews, listener: Endpoint) -> str:
     """What the router said to opening the port of ``listener``, and what is left to do."""
-    match event:
+    match news:
         case Granted():
-            where = sanitize.line(str(event.external))
-            if event.external != listener:
+            where = sanitize.line(str(news.external))
+            if news.external != listener:
                 return _(
                     "Your router lets peers in at {where}, which is not where you listen: give your"
                     " peer that address.",
                     where=where,
                 )
-            if event.again:
+            if news.again:
                 return _("Your router has opened {where} to your peers again.", where=where)
             return _(
                 "Your router has opened {where} to your peers; it is closed when you leave.",
@@ -85,14 +41,21 @@ def explain_port(event: PortEvent, listener: Endpoint) -> str:
             return _(
                 "Your router has forgotten the open port, as one does that restarted: asking again."
             )
+        case NobodyBefore():
+            return _(
+                "No router stands before {where}: there is no port to open for others.",
+                where=sanitize.line(str(listener)),
+            )
         case Silent():
             text = _("Your router does not answer when it is asked to open a port (PCP).")
         case NoRouter():
             text = _("There is no IPv6 router that could be asked to open a port.")
+        case RouterNotTold():
+            text = _("Only on Linux can this program ask a router to open a port.")
         case Refused():
-            return _explain_refused(event, listener)
+            return _explain_refused(news, listener)
         case _:
-            assert_never(event)
+            assert_never(news)
     return f"{text} {_by_hand(listener)}"
 
 

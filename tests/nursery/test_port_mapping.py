@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import random
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,26 +17,35 @@ from fantom_trio.nursery import (
     Granted,
     Lost,
     NoRouter,
+    Nudge,
     PcpResult,
     PortEvent,
     Refused,
+    RouterNotTold,
     Silent,
     keep_open,
-    port_mapping,
     port_nonce,
 )
+from fantom_trio.nursery import router as router_module
 from fantom_trio.nursery.port_mapping import (
+    DEAF,
     FAREWELL,
     LIFETIME,
     LOOK_AGAIN,
     SILENCE,
     STAMPEDE,
+)
+from fantom_trio.nursery.router import (
     Channel,
+    Ear,
+    NotTold,
     default_router,
+    open_announcements,
     open_udp,
     router_of,
 )
 from fantom_trio.wire import Endpoint
+from fantom_trio.wire.pcp import ANNOUNCE_PORT
 from tests.nursery.ends import PATIENCE
 from tests.pcp_server import ANSWER, NOT_AUTHORIZED, Router
 
@@ -66,7 +76,7 @@ class Line(Channel):
         self.sent.append(data)
         if self._network.has_no_pcp:
             self.says(OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)))
-        elif answer := self._router.answer(data, LISTENER.host, trio.current_time()):
+        elif answer := self._router.answer(data, LISTENER.host, self._network.clock()):
             for _ in range(self._network.copies):
                 self.says(answer)
 
@@ -78,6 +88,20 @@ class Line(Channel):
         if isinstance(packet, OSError):
             raise packet
         return packet
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Hall(Ear):
+    """Where a router says something to all."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.says, self._out = trio.open_memory_channel[bytes](100)
+
+    async def receive(self) -> bytes:
+        return await self._out.receive()
 
     def close(self) -> None:
         self.closed = True
@@ -95,6 +119,12 @@ class Network:
         #: How often each answer comes.
         self.copies = 1
         self.unusable = False
+        #: For how long this machine slept.
+        self.slept = 0.0
+        self.nudge = Nudge()
+        #: The port of announcements belongs to somebody else.
+        self.deaf = False
+        self.halls: list[Hall] = []
         self.lines: list[Line] = []
         self.told: list[PortEvent] = []
         self.told_at: list[float] = []
@@ -112,12 +142,29 @@ class Network:
         self.lines.append(Line(self, self.routers[router]))
         return self.lines[-1]
 
+    async def listen(self, router: Endpoint) -> Ear:
+        await trio.lowlevel.checkpoint()
+        assert router in self.routers
+        if self.deaf:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        self.halls.append(Hall())
+        return self.halls[-1]
+
+    def clock(self) -> float:
+        """It goes on while the machine sleeps, as the router's does."""
+        return 1000 + trio.current_time() + self.slept
+
+    def announce(self, router: Router, times: int = 1) -> None:
+        for _ in range(times):
+            self.halls[-1].says.send_nowait(router.announcement(self.clock()))
+
     @asynccontextmanager
     async def keeping(self, seed: int = 1, nonce: bytes = NONCE) -> AsyncIterator[None]:
         async def keep() -> None:
             await keep_open(
-                LISTENER, self.tell, nonce, rng=random.Random(seed),
+                LISTENER, self.tell, nonce, self.nudge, rng=random.Random(seed),
                 find_router=lambda own: self.default, open_channel=self.open,
+                open_ear=self.listen, clock=self.clock,
             )  # fmt: skip
 
         async with trio.open_nursery() as nursery:
@@ -125,6 +172,7 @@ class Network:
             yield
             nursery.cancel_scope.cancel()
         assert all(line.closed for line in self.lines)
+        assert all(hall.closed for hall in self.halls)
 
 
 @pytest.fixture
@@ -308,7 +356,7 @@ async def test_a_router_that_restarted_is_noticed_with_the_next_answer(
 ) -> None:
     async with network.keeping():
         await trio.sleep(1000)
-        router.reboot(trio.current_time())
+        router.reboot(network.clock())
         await trio.sleep(LIFETIME)
         assert network.told == [GRANTED, Lost(), AGAIN]
         assert router.opened.keys() == {HERE}
@@ -321,9 +369,11 @@ async def test_a_restarted_router_that_speaks_first_is_asked_at_once_but_not_by_
 ) -> None:
     async with network.keeping():
         await trio.sleep(1000)
-        packet = bytearray(router.answer(network.lines[0].sent[0], LISTENER.host, 1000.0) or b"")
+        packet = bytearray(
+            router.answer(network.lines[0].sent[0], LISTENER.host, network.clock()) or b""
+        )
         router.heard.pop()
-        router.reboot(trio.current_time())
+        router.reboot(network.clock())
         ANSWER.pack_into(packet, 0, *(*ANSWER.unpack(packet)[:5], 0, *ANSWER.unpack(packet)[6:]))
         network.lines[0].says(bytes(packet))
         await trio.sleep(STAMPEDE)
@@ -352,7 +402,7 @@ async def test_a_router_that_had_nothing_to_forget_is_not_said_to_have_forgotten
     router.refuses, router.error_lifetime = NOT_AUTHORIZED, 1800
     async with network.keeping():
         await trio.sleep(3600 + 1)
-        router.reboot(trio.current_time())
+        router.reboot(network.clock())
         router.refuses = 0
         await trio.sleep(1800)
         assert network.told == [Refused(PcpResult.NOT_AUTHORIZED, NOT_AUTHORIZED), GRANTED]
@@ -376,7 +426,7 @@ async def test_a_restarted_router_that_refuses_now_is_told_so(
 ) -> None:
     async with network.keeping():
         await trio.sleep(1000)
-        router.reboot(trio.current_time())
+        router.reboot(network.clock())
         router.refuses = NOT_AUTHORIZED
         await trio.sleep(LIFETIME)
         assert network.told[1:] == [Lost(), Refused(PcpResult.NOT_AUTHORIZED, NOT_AUTHORIZED)]
@@ -387,7 +437,7 @@ async def test_what_is_no_answer_changes_nothing(
 ) -> None:
     async with network.keeping():
         await trio.sleep(10)
-        good = router.answer(network.lines[0].sent[0], LISTENER.host, trio.current_time())
+        good = router.answer(network.lines[0].sent[0], LISTENER.host, network.clock())
         assert good is not None
         refusal = good[:3] + bytes([NOT_AUTHORIZED]) + good[4:]
         forged = refusal[:24] + bytes(12) + refusal[36:]
@@ -399,6 +449,195 @@ async def test_what_is_no_answer_changes_nothing(
         network.lines[0].says(refusal)
         await trio.sleep(1)
         assert network.told[1:] == [Refused(PcpResult.NOT_AUTHORIZED, NOT_AUTHORIZED)]
+
+
+# The machine sleeps, or its network changes.
+
+
+async def test_after_a_sleep_the_port_is_asked_for_at_once_and_without_a_word(
+    network: Network, router: Router, autojump_clock: MockClock
+) -> None:
+    async with network.keeping():
+        await trio.sleep(1000)
+        network.slept = 2 * LIFETIME  # the mapping is gone, and half of it is left on Trio's clock
+        router.opened.clear()
+        network.nudge.give()
+        await trio.sleep(0.1)
+        assert router.opened.keys() == {HERE}
+        # The router did not restart: it only went on.
+        assert network.told == [GRANTED]
+        await trio.sleep(20 * LIFETIME)
+        assert network.told == [GRANTED]
+        assert 32 <= len(router.heard) <= 43
+
+
+async def test_a_restart_in_the_sleep_is_told(
+    network: Network, router: Router, autojump_clock: MockClock
+) -> None:
+    async with network.keeping():
+        await trio.sleep(1000)
+        network.slept = LIFETIME
+        router.reboot(network.clock() - 60)
+        network.nudge.give()
+        await trio.sleep(0.1)
+        assert network.told == [GRANTED, Lost(), AGAIN]
+
+
+async def test_a_network_that_is_not_back_at_once_after_a_sleep_is_asked_until_it_is(
+    network: Network, router: Router, autojump_clock: MockClock
+) -> None:
+    async with network.keeping():
+        await trio.sleep(1)
+        router.silent = True
+        network.slept = 600
+        network.nudge.give()
+        await trio.sleep(SILENCE + 1)
+        router.silent = False
+        await trio.sleep(60)
+        assert 4 <= len(router.heard) <= 6
+        # It was open all the time, as far as we know.
+        assert network.told == [GRANTED]
+
+
+async def test_after_a_sleep_a_silent_router_is_told_when_the_port_is_surely_closed(
+    network: Network, router: Router, autojump_clock: MockClock
+) -> None:
+    async with network.keeping():
+        await trio.sleep(1)
+        router.silent = True
+        network.slept = 2 * LIFETIME
+        network.nudge.give()
+        await trio.sleep(SILENCE + 0.1)
+        assert network.told == [GRANTED, Silent()]
+
+
+@pytest.mark.parametrize(
+    "wait", ["no router", "no address", "silence", "no service", "a refusal", "a lost renewal"]
+)
+async def test_a_nudge_ends_every_wait(
+    network: Network, router: Router, wait: str, autojump_clock: MockClock
+) -> None:
+    network.default = None if wait == "no router" else GATEWAY
+    network.unusable = wait == "no address"
+    router.silent = wait == "silence"
+    network.has_no_pcp = wait == "no service"
+    router.refuses = NOT_AUTHORIZED if wait == "a refusal" else 0
+    router.error_lifetime = 1800
+    async with network.keeping():
+        await trio.sleep(LOOK_AGAIN * 20 + 1)
+        if wait == "a lost renewal":
+            router.silent = True
+            await trio.sleep(LIFETIME * 5 / 8)
+            router.opened.clear()
+        network.default, network.unusable = GATEWAY, False
+        network.has_no_pcp = router.silent = False
+        router.refuses = 0
+        await trio.sleep(0.1)
+        assert HERE not in router.opened
+        for _ in range(3):
+            network.nudge.give()
+        await trio.sleep(0.1)
+        assert router.opened.keys() == {HERE}
+        heard = len(router.heard)
+        await trio.sleep(10)
+        assert len(router.heard) == heard
+
+
+async def test_a_router_that_is_gone_for_a_moment_is_not_told(
+    network: Network, router: Router, autojump_clock: MockClock
+) -> None:
+    async with network.keeping():
+        for there in (GATEWAY, OTHER):
+            await trio.sleep(100)
+            network.default = None
+            network.nudge.give()
+            await trio.sleep(SILENCE - 1)
+            network.default = there
+            network.nudge.give()
+            await trio.sleep(0.1)
+            assert network.routers[there].opened.keys() == {HERE}
+        assert network.told == [GRANTED]
+        network.default = None
+        network.nudge.give()
+        await trio.sleep(SILENCE - 1)
+        assert network.told == [GRANTED]
+        await trio.sleep(2)
+        assert network.told == [GRANTED, NoRouter()]
+
+
+# What the router says to all.
+
+
+async def test_an_announced_restart_is_asked_about_once_and_not_by_all_together(
+    network: Network, router: Router, autojump_clock: MockClock
+) -> None:
+    async with network.keeping():
+        await trio.sleep(1000)
+        router.reboot(network.clock())
+        network.announce(router, times=10)
+        await trio.sleep(0.01)
+        assert len(router.heard) == 1
+        await trio.sleep(STAMPEDE)
+        assert network.told == [GRANTED, Lost(), AGAIN]
+        assert router.opened.keys() == {HERE}
+        for _ in range(10):
+            await trio.sleep(DEAF)
+            network.announce(router)
+        await trio.sleep(DEAF)
+        assert len(router.heard) == 2
+
+
+async def test_a_forged_announcement_costs_a_question_now_and_then_and_nothing_else(
+    network: Network, router: Router, autojump_clock: MockClock
+) -> None:
+    forged = Router().announcement(0)
+    async with network.keeping():
+        await trio.sleep(1000)
+        for _ in range(600):
+            network.halls[0].says.send_nowait(forged)
+            await trio.sleep(0.1)
+        assert 60 / DEAF <= len(router.heard) - 1 <= 60 / DEAF + 1
+        assert network.told == [GRANTED]
+
+
+async def test_what_is_no_announcement_of_a_restart_is_not_asked_about(
+    network: Network, router: Router, autojump_clock: MockClock
+) -> None:
+    async with network.keeping():
+        await trio.sleep(1000)
+        news = Router().announcement(0)
+        for packet in (b"", news[:-4], news[:1] + b"\0" + news[2:], bytes(1104), bytes(60)):
+            network.halls[0].says.send_nowait(packet)
+        network.announce(router)
+        await trio.sleep(DEAF)
+        assert len(router.heard) == 1
+        # As a control.
+        network.halls[0].says.send_nowait(news)
+        await trio.sleep(DEAF)
+        assert len(router.heard) == 2
+
+
+async def test_a_silent_router_that_announces_itself_is_asked(
+    network: Network, router: Router, autojump_clock: MockClock
+) -> None:
+    router.silent = True
+    async with network.keeping():
+        await trio.sleep(3600)
+        router.silent = False
+        network.announce(router)
+        await trio.sleep(STAMPEDE)
+        assert network.told == [Silent(), GRANTED]
+
+
+async def test_where_somebody_else_has_the_port_of_announcements_all_else_works(
+    network: Network, router: Router, autojump_clock: MockClock
+) -> None:
+    network.deaf = True
+    async with network.keeping():
+        await trio.sleep(1000)
+        router.reboot(network.clock())
+        await trio.sleep(LIFETIME)
+        assert network.told == [GRANTED, Lost(), AGAIN]
 
 
 @pytest.mark.parametrize("lifetime", [0, 1, 8, 120])
@@ -548,6 +787,21 @@ async def test_a_port_that_nobody_has_is_an_error_and_a_foreign_address_too() ->
                 await open_udp(own, router)
 
 
+async def test_announcements_that_cannot_be_heard_are_an_error() -> None:
+    with trio.fail_after(PATIENCE):
+        # Its interface is not known, or is none of ours.
+        for router in (Endpoint("2001:db8::1", 5351), Endpoint("fe80::1", 5351, "no-such-zone")):
+            with pytest.raises(OSError):
+                await open_announcements(router)
+        router = Endpoint("fe80::1", 5351, "lo")
+        with trio.socket.socket(trio.socket.AF_INET6, trio.socket.SOCK_DGRAM) as taken:
+            await taken.bind(("::", ANNOUNCE_PORT))
+            with pytest.raises(OSError):
+                await open_announcements(router)
+        # As a control.
+        (await open_announcements(router)).close()
+
+
 # Which router.
 
 
@@ -652,5 +906,26 @@ def test_tables_of_another_form_tell_of_no_router(
 ) -> None:
     for name, table in (("_ROUTES", routes), ("_ADDRESSES", addresses)):
         (tmp_path / name).write_text(table)
-        monkeypatch.setattr(port_mapping, name, tmp_path / name)
+        monkeypatch.setattr(router_module, name, tmp_path / name)
     assert default_router(LISTENER) is None
+
+
+async def test_a_system_that_does_not_tell_its_router_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(NotTold):
+        default_router(LISTENER)
+    told: list[PortEvent] = []
+    nudge = Nudge()
+
+    async def tell(event: PortEvent) -> None:
+        told.append(event)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep_open, LISTENER, tell, NONCE, nudge)
+        for _ in range(3):
+            await trio.sleep(LOOK_AGAIN)
+            nudge.give()
+        nursery.cancel_scope.cancel()
+    assert told == [RouterNotTold()]

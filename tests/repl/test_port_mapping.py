@@ -12,26 +12,32 @@ from fantom_trio.nursery import (
     Granted,
     ListeningAt,
     Lost,
+    NobodyBefore,
     NoRouter,
+    Nudge,
     PcpResult,
     PortEvent,
+    PortNews,
     Refused,
+    RouterNotTold,
     Silent,
     Where,
+    open_port,
 )
-from fantom_trio.repl import port_mapping
-from fantom_trio.repl.port_mapping import OpenPort, explain_port
+from fantom_trio.repl.port_mapping import explain_port
 from tests.repl.paper import chat
 
 LISTENER, ANOTHER = Endpoint("2001:db8::5", 31488), Endpoint("2001:db8::6", 31500)
 BY_HAND = "Open TCP port 31488 for 2001:db8::5 in your router's IPv6 firewall by hand."
-EVENTS: list[PortEvent] = [
+NEWS: list[PortNews] = [
     Granted(LISTENER, 7200),
     Granted(LISTENER, 7200, again=True),
     Granted(ANOTHER, 7200),
     Lost(),
     Silent(),
     NoRouter(),
+    RouterNotTold(),
+    NobodyBefore(),
     *(Refused(result, int(result)) for result in PcpResult if result),
 ]
 
@@ -41,36 +47,37 @@ class Router:
 
     def __init__(self) -> None:
         self.done: list[str] = []
-        self.nonces: set[bytes] = set()
         self.tell: Callable[[PortEvent], Awaitable[None]]
+        self.nudge: Nudge
 
     async def keep_open(
-        self, listener: Endpoint, tell: Callable[[PortEvent], Awaitable[None]], nonce: bytes
+        self,
+        listener: Endpoint,
+        tell: Callable[[PortEvent], Awaitable[None]],
+        nonce: bytes,
+        nudge: Nudge,
     ) -> None:
-        self.tell = tell
-        self.nonces.add(nonce)
+        self.tell, self.nudge = tell, nudge
         self.done.append(f"open {listener.port}")
         try:
             await trio.sleep_forever()
         finally:
-            with trio.CancelScope(shield=True):
-                await wait_all_tasks_blocked()
             self.done.append(f"close {listener.port}")
 
 
 @pytest.fixture
 def router(monkeypatch: pytest.MonkeyPatch) -> Router:
     router = Router()
-    monkeypatch.setattr(port_mapping, "keep_open", router.keep_open)
+    monkeypatch.setattr(open_port, "keep_open", router.keep_open)
     return router
 
 
 def test_every_event_is_a_sentence_of_its_own() -> None:
-    assert {type(event) for event in EVENTS} == set(get_args(PortEvent))
-    texts = [explain_port(event, LISTENER) for event in EVENTS]
+    assert {type(news) for news in NEWS} == set(get_args(PortNews))
+    texts = [explain_port(news, LISTENER) for news in NEWS]
     assert all(text.endswith(".") and "\n" not in text for text in texts)
     # Several refusals mean the same to a person.
-    assert len(set(texts)) == len(EVENTS) - 4
+    assert len(set(texts)) == len(NEWS) - 4
 
 
 @pytest.mark.parametrize(
@@ -95,6 +102,10 @@ def test_every_event_is_a_sentence_of_its_own() -> None:
             f"Your router does not answer when it is asked to open a port (PCP). {BY_HAND}",
         ),
         (
+            RouterNotTold(),
+            f"Only on Linux can this program ask a router to open a port. {BY_HAND}",
+        ),
+        (
             Refused(PcpResult.UNSUPP_VERSION, 1),
             f"Your router cannot open a TCP port when a program asks for it (PCP). {BY_HAND}",
         ),
@@ -113,49 +124,27 @@ def test_a_sentence_says_what_became_of_it_and_what_to_do(event: PortEvent, text
 
 
 async def test_what_the_router_says_is_printed(router: Router) -> None:
-    async with chat() as (app, paper):
-        port = OpenPort(app)
-        port.start(LISTENER)
-        await wait_all_tasks_blocked()
-        for event in (Granted(LISTENER, 7200), Lost()):
+    async with chat(where=Where("loopback", open_port=True)) as (app, paper):
+        await app.tell_news(ListeningAt(LISTENER))
+        await wait_all_tasks_blocked(0.05)
+        for event in (Granted(LISTENER, 7200), Lost(), RouterNotTold()):
             await router.tell(event)
             assert explain_port(event, LISTENER) in paper.text
 
 
-async def test_an_old_port_is_given_back_before_a_new_one_is_asked_for(router: Router) -> None:
-    async with chat() as (app, _):
-        port = OpenPort(app)
-        port.start(LISTENER)
-        await wait_all_tasks_blocked()
-        port.start(LISTENER)
-        port.start(ANOTHER)
-        await wait_all_tasks_blocked(0.05)
-        assert router.done == ["open 31488", "close 31488", "open 31500"]
-        port.stop()
-        port.stop()
-        await wait_all_tasks_blocked(0.05)
-        assert router.done[3:] == ["close 31500"]
-        # Else the router would take us for somebody else, where it did not hear the first end.
-        assert len(router.nonces) == 1
+async def test_an_address_without_a_router_before_it_is_told(router: Router) -> None:
+    async with chat(where=Where("loopback", open_port=True)) as (app, paper):
+        local = Endpoint("fe80::5", 31488, "eth0")
+        await app.tell_news(ListeningAt(local))
+        await paper.sees(f"No router stands before {local}: there is no port to open for others.")
+        assert router.done == []
 
 
 async def test_the_end_of_the_program_gives_the_port_back(router: Router) -> None:
-    async with chat() as (app, _):
-        OpenPort(app).start(LISTENER)
-        await wait_all_tasks_blocked()
+    async with chat(where=Where("loopback", open_port=True)) as (app, _):
+        await app.tell_news(ListeningAt(LISTENER))
+        await wait_all_tasks_blocked(0.05)
     assert router.done == ["open 31488", "close 31488"]
-
-
-@pytest.mark.parametrize("listener", [Endpoint("::1", 31488), Endpoint("fe80::5", 31488, "eth0")])
-async def test_where_no_router_stands_before_none_is_asked(
-    router: Router, listener: Endpoint
-) -> None:
-    async with chat() as (app, paper):
-        OpenPort(app).start(listener)
-        await paper.sees(
-            f"No router stands before {listener}: there is no port to open for others."
-        )
-        assert router.done == []
 
 
 async def test_the_router_is_asked_once_the_listener_is_up_if_that_is_wanted(

@@ -1,5 +1,6 @@
 """Our address changes: what the user reads, where the program listens, and whom it asks."""
 
+import contextlib
 import math
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -14,14 +15,17 @@ from fantom_trio.nursery import (
     Endpoint,
     Interface,
     Node,
+    Nudge,
     ReachError,
     ReachProblem,
     Surroundings,
     Where,
     link_local_address,
+    open_port,
 )
 from fantom_trio.nursery import own_address as own_address_module
 from fantom_trio.nursery.own_address import LONGEST_PAUSE, SHORTEST_PAUSE
+from fantom_trio.nursery.port_mapping import Nudged
 from fantom_trio.nursery.tcp import Tcp, TcpListener
 from fantom_trio.repl.app import App
 from fantom_trio.repl.slash import reaching
@@ -133,6 +137,36 @@ def at(app: App, host: str, zone: str = "") -> Endpoint:
 async def told_nothing(paper: Paper) -> None:
     await trio.sleep(LATER)
     assert paper.text == ""
+
+
+# The port in the router's firewall.
+
+
+async def test_the_router_is_asked_again_when_the_machine_slept_or_the_network_changed(
+    world: World, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    asked: list[Endpoint] = []
+
+    async def keep_open(listener: Endpoint, _tell: object, _nonce: object, nudge: Nudge) -> None:
+        while True:
+            asked.append(listener)
+            with contextlib.suppress(Nudged), nudge.heard(math.inf):
+                await trio.sleep_forever()
+
+    monkeypatch.setattr(open_port, "keep_open", keep_open)
+    world.has(eth(HOME), source=HOME)
+    world.answer = HOME
+    async with listening(replace(PUBLIC, open_port=True)) as (app, _):
+        await wait_all_tasks_blocked()
+        assert asked == [at(app, HOME)]
+        await world.becomes(eth(HOME), source=HOME, slept=True)
+        assert asked == [at(app, HOME)] * 2
+        await world.becomes(eth(HOME, HOME_TEMPORARY), source=HOME_TEMPORARY)
+        assert asked == [at(app, HOME)] * 3
+        await world.becomes()
+        await world.becomes(eth(HOME), source=HOME)
+        await trio.sleep(SHORTEST_PAUSE)
+        assert set(asked[3:]) == {at(app, HOME)}
 
 
 # Public.

@@ -29,7 +29,9 @@ from fantom_trio.nursery import (
     Message,
     Node,
     NotShown,
+    OpenPort,
     OwnAddress,
+    PortNews,
     Received,
     Where,
     open_node,
@@ -38,6 +40,7 @@ from fantom_trio.repl import sanitize
 from fantom_trio.repl.explain import explain_listen, explain_reach, explain_shortage
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import explain_gone
+from fantom_trio.repl.port_mapping import explain_port
 from fantom_trio.tell import Exit, as_json, tell, unwritten, write
 
 __all__ = ["follow"]
@@ -68,8 +71,12 @@ async def follow(
     ):
         output, code = sys.stdout.fileno(), Exit.DONE
         nursery.start_soon(_until_nobody_reads, output, nursery.cancel_scope)
-        place = _Place(node, nursery.cancel_scope, invited_only=invited_only)
-        await nursery.start(OwnAddress(node, where, place.tell).run)
+        port = OpenPort(_tell_port)
+        place = _Place(
+            node, nursery.cancel_scope, port if where.open_port else None, invited_only=invited_only
+        )
+        nursery.start_soon(port.run)
+        await nursery.start(OwnAddress(node, where, place.tell, port.look_again).run)
         try:
             await _Follower(node, output, count, json).run()
         except BrokenPipeError:  # whoever read us has enough
@@ -83,9 +90,12 @@ async def follow(
 class _Place:
     """Where we are followed from, told on stderr; without a place at first it ends ``scope``."""
 
-    def __init__(self, node: Node, scope: trio.CancelScope, *, invited_only: bool) -> None:
+    def __init__(
+        self, node: Node, scope: trio.CancelScope, port: OpenPort | None, *, invited_only: bool
+    ) -> None:
         self._node = node
         self._scope = scope
+        self._port = port
         self._invited_only = invited_only
         self._invite: Invite | None = None
         self._listens = False
@@ -112,6 +122,8 @@ class _Place:
                 tell(_("Listening on {where}.", where=news.where))
                 if self._invited_only:
                     self._tell_invite(news.where)
+        if self._port is not None:
+            self._port.follow(news)
 
     async def _nowhere(self, text: str) -> None:
         tell(text)
@@ -125,6 +137,10 @@ class _Place:
         self._invite = replace(invite, endpoint=where)
         tell(_("Only who brings this is let in, and nobody after them: {invite}",
                invite=self._invite))  # fmt: skip
+
+
+async def _tell_port(news: PortNews, listener: Endpoint) -> None:
+    tell(explain_port(news, listener))
 
 
 async def _until_nobody_reads(output: int, scope: trio.CancelScope) -> None:

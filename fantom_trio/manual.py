@@ -37,8 +37,8 @@ MORE = {
     "--peer-file": "The file holds an address or an invite.",
     "--lines": "A message for each line, as in tail -f log | fantom-trio --once PEER --lines. An"
     " empty line is an empty message.",
-    "--open-port": "With PCP (RFC 6887). The port is given back at the end; what the router answers"
-    " is said.",
+    "--open-port": "With PCP (RFC 6887), on Linux. The port is given back at the end; what the"
+    " router answers is said, with --follow on stderr.",
     "--timeout": "At most 86400, which is a day. With --once it is for the link, and again for each"
     " receipt; in the chat, for how long a /connect goes on while nobody answers.",
     "--follow": "A line break within a message stays one, so that a message may take several lines:"

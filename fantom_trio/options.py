@@ -108,7 +108,7 @@ def table() -> tuple[Option, ...]:
         ),
         Option(
             "--open-port", "listen", _("ask the router to let that port in (PCP)"),
-            idle_beside=("--local", "--loopback", "--demo", "--once", "--follow"),
+            idle_beside=("--local", "--loopback", "--demo", "--once"),
         ),
         Option(
             "--invited-only", "listen", _("let in only peers that bring an invite"),

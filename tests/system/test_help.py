@@ -128,7 +128,6 @@ WRONG = [
     (["-help"], "There is no option -help. Did you mean --help?"),
     (["-x"], "There is no option -x."),
     (["--open-port", "--local"], "--open-port does nothing beside --local."),
-    (["--open-port", "--follow"], "--open-port does nothing beside --follow."),
     (["--once", "::1", "-x"],
      "There is no option -x; a TEXT that begins with a hyphen stands after --."),
     (["--port"], "--port needs a value: --port N."),

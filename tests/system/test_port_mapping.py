@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 import trio
 
+from fantom_trio.nursery.port_mapping import STAMPEDE
+from tests.pcp_server import FORGED
 from tests.system.namespaces import Host, ip, needs_namespaces
-from tests.system.program import PATIENCE, Program, running
+from tests.system.program import PATIENCE, PROGRAM, Program, environment, running
 
 pytestmark = [
     needs_namespaces,
@@ -64,6 +66,20 @@ async def serve(task_status):
 async def answer(stream):
     await stream.send_all(b"hello")
     await stream.aclose()
+
+trio.run(main)
+"""
+#: What two hear at once of what is announced; argument: who announces it.
+EARS = """
+import sys, trio
+from fantom_trio.nursery import Endpoint
+from fantom_trio.nursery.router import open_announcements
+
+async def main():
+    ears = [await open_announcements(Endpoint.parse(sys.argv[1])) for _ in range(2)]
+    print("ready", flush=True)
+    while True:
+        print(*[(await ear.receive()).hex() for ear in ears], flush=True)
 
 trio.run(main)
 """
@@ -187,6 +203,59 @@ async def test_a_router_that_restarts_is_asked_again() -> None:
                 f"Your router has opened {WHERE} to your peers again.\n"
             )
             assert await can_dial(outside)
+
+
+async def test_a_router_that_announces_its_restart_is_asked_within_seconds() -> None:
+    with behind_a_router() as (host, router, outside):
+        async with pcp(router) as server, listening(host) as listener:
+            await listener.expect(OPENED)
+            await server.say("reboot")
+            await server.expect(f"closed {HOST} {PORT}\n")
+            assert not await can_dial(outside)
+            # The next renewal is half an hour away.
+            await server.say("announce")
+            with trio.fail_after(STAMPEDE + 5):
+                await listener.expect(
+                    "Your router has forgotten the open port, as one does that restarted: asking"
+                    " again.\n"
+                    f"Your router has opened {WHERE} to your peers again.\n"
+                )
+            assert await can_dial(outside)
+
+
+async def test_every_program_hears_what_the_router_announces_and_nothing_that_others_do() -> None:
+    with behind_a_router() as (host, router, _):
+        command = host.command(sys.executable, "-c", EARS, f"[{ROUTER}%eth0]:5351")
+        async with (
+            pcp(router, "--also", "2001:db8:a::ff") as server,
+            running(command=command) as ears,
+        ):
+            await ears.expect("ready\n")
+            for _ in range(2):
+                await server.say("announce")
+                first, second = (await ears.expect("\n")).split()
+                assert first == second
+                assert bytes.fromhex(first)[:8] == FORGED[:8]
+                assert bytes.fromhex(first) != FORGED
+
+
+async def test_who_follows_behind_a_firewall_is_reached() -> None:
+    with behind_a_router() as (host, router, outside):
+        follow = ["--follow", "--count", "1", "--open-port", "--address", WHERE]
+        command = host.command(*PROGRAM)
+        async with (
+            pcp(router) as server,
+            running(*follow, command=command, stderr=subprocess.PIPE) as follower,
+        ):
+            assert await follower.errors.expect("\n") == f"fantom-trio: Listening on {WHERE}."
+            assert await follower.errors.expect("\n") + "\n" == f"fantom-trio: {OPENED}"
+            await server.expect(f"opened {HOST} {PORT}\n")
+            sender = outside.command(*PROGRAM, "--once", WHERE, "hi")
+            with trio.fail_after(PATIENCE):
+                await trio.run_process(sender, env=environment())
+            assert await follower.expect("\n") == "hi"
+            assert await follower.end() == 0
+            await server.expect(f"closed {HOST} {PORT}\n")
 
 
 async def test_a_host_without_a_router_hears_so() -> None:

@@ -37,7 +37,8 @@ def list_strangers(
     lines = [_("Strangers who came to you, the latest first:")]
     lines += [describe(each, now) for each in shown]
     if left := len(them) - len(shown):
-        lines.append(n_("… {n} more: /peers all", "… {n} more: /peers all", left))
+        more = n_("… {n} more: {command}", "… {n} more: {command}", left, command="/peers all")
+        lines.append(more)
     return "\n".join(lines)
 
 

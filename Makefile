@@ -4,11 +4,14 @@ VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 BIN = $(VENV)/bin
+# What looks at the supply chain needs more packages than all the rest: they stay by themselves.
+AUDIT = $(VENV)-audit
 SHORT = -m "not slow"
 # Two files at once: much of the suite waits for real terminals, networks and clocks.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-short lint bench bench-compare fuzz faults lock translations docs picture clean
+.PHONY: demo test test-short lint bench bench-compare fuzz faults model audit wheel sbom lock \
+	translations docs picture clean
 
 demo: $(VENV)/.run
 	@$(BIN)/fantom-trio --demo
@@ -23,6 +26,13 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(MAKE) --no-print-directory audit
+
+# Known vulnerabilities of what a user installs; one line where there is nobody to ask.
+audit: $(VENV)/.test
+	@$(MAKE) --silent $(AUDIT)/.made || true
+	@$(BIN)/python .ci/audit.py $(AUDIT)/bin/pip-audit --require-hashes --disable-pip \
+		--progress-spinner off --format json -r requirements/run.txt
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks $(ROWS)
@@ -39,6 +49,23 @@ fuzz: $(VENV)/.test
 faults: $(VENV)/.test
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -s tests/system/test_faults.py \
 		tests/system/test_firewalls.py
+
+# Every state of the protocol's models, and the attacks on their weakened variants.
+model: $(VENV)/.test
+	$(BIN)/python -m tests.model
+
+# The same bytes wherever and whenever it is built: no file in it has a time of its own.
+wheel: $(VENV)/.test
+	@mkdir -p dist
+	@SOURCE_DATE_EPOCH=315532800 $(BIN)/python -c \
+		"from flit_core import buildapi; print('dist/' + buildapi.build_wheel('dist'))"
+
+# The software bill of materials (CycloneDX), beside the wheel: what is installed with it.
+sbom: $(AUDIT)/.made
+	@mkdir -p dist
+	@PYTHONWARNINGS=ignore $(AUDIT)/bin/cyclonedx-py requirements requirements/run.txt \
+		--pyproject pyproject.toml --output-reproducible --of JSON -o dist/fantom-trio.cdx.json
+	@echo dist/fantom-trio.cdx.json
 
 # The message catalogues: new texts into the .po files, and the .mo files from them.
 translations: $(VENV)/.test
@@ -62,9 +89,11 @@ lock:
 	$(VENV)-lock/bin/pip install --quiet pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) -o requirements/run.txt pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --extra test -o requirements/test.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(filter-out --all-build-deps,$(LOCK)) \
+		-o requirements/audit.txt requirements/audit.in
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(AUDIT) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # A stamp each for what a user needs and what a developer needs.
 INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -78,6 +107,13 @@ $(VENV)/.test: requirements/test.txt pyproject.toml | $(VENV)/.made
 	@echo "installing what the tests need into $(VENV) …"
 	@$(INSTALL) --require-hashes -r requirements/test.txt
 	@$(INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(AUDIT)/.made: requirements/audit.txt | $(VENV)/.made
+	@echo "installing what looks at the supply chain into $(AUDIT) …"
+	@$(BIN)/python -m venv --clear $(AUDIT)
+	@$(AUDIT)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+		-r requirements/audit.txt
 	@touch $@
 
 $(VENV)/.made:

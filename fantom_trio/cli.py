@@ -11,6 +11,7 @@ from dataclasses import replace
 import trio
 
 from fantom_trio.follow import follow
+from fantom_trio.hardening import harden, overwrite_freed, report
 from fantom_trio.lines import Lines, Unreadable, read_text
 from fantom_trio.nursery import (
     DEFAULT_PORT,
@@ -40,10 +41,13 @@ __all__ = ["main"]
 PEER_FILE_BYTES = 4096
 #: A higher exit code is this and the number of the signal that ended us.
 SIGNALLED = 128
+#: The exit code after a bug of ours: what Python's own is for an exception.
+CRASHED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code."""
+    harden()
     languages.use(languages.preferred())
     try:
         code = _run(read_options(arguments))
@@ -55,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = outcome.print(code)
     except KeyboardInterrupt:  # before or after trio.run
         code = Exit.INTERRUPTED
+    except Exception as error:
+        report(error)
+        code = CRASHED
     # A closed pipe ends quietly: nothing may fail when Python flushes at exit.
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
@@ -71,7 +78,9 @@ def _run(options: argparse.Namespace) -> int:
     own = _own_address(options)
     if options.follow:
         return trio.run(_interruptible, _follow, options, own)
-    return trio.run(_repl, options, own)
+    code = trio.run(_repl, options, own)
+    overwrite_freed()
+    return code
 
 
 def _once(options: argparse.Namespace) -> int:
@@ -84,6 +93,10 @@ def _once(options: argparse.Namespace) -> int:
         code = Exit.USAGE
     except KeyboardInterrupt:  # before or after trio.run
         code = Exit.INTERRUPTED
+    except Exception as error:
+        report(error)
+        outcome.problem = _("A bug in fantom-trio ended it.")
+        code = CRASHED
     if code > SIGNALLED:
         outcome.interrupted(lines=options.lines)
     return outcome.print(code) if options.json else code

@@ -71,7 +71,7 @@ def test_what_one_file_answers_for_no_other_imports() -> None:
     assert users_of("nacl") == {"wire/secret.py"}
     assert users_of("httpx") == {"nursery/reach.py"}
     assert users_of("psutil") == {"nursery/interfaces.py"}
-    assert users_of("threading") == {"repl/screen.py"}
+    assert users_of("threading") == {"hardening.py", "repl/screen.py"}
     screen = {"repl/editor.py", "repl/buffers.py", "repl/drawing.py"}
     assert users_of("prompt_toolkit") == screen
     assert users_of("segno") == {"repl/qr.py"}

@@ -15,14 +15,23 @@ from fantom_trio.nursery.errors import DialError, DialProblem
 from fantom_trio.nursery.network import same_kind
 from fantom_trio.wire import Endpoint
 
-__all__ = ["Approach", "Arrivals", "Overtaken", "is_same_place"]
+__all__ = ["Approach", "Arrivals", "ListenerMoved", "Overtaken", "is_same_place"]
 
-#: Before the next packet where a router answered the last one: seconds.
+#: Before the next packet where somebody answered the last one: seconds.
 _ANSWERED_PAUSE = 0.5
+#: In a row, and it is believed that nobody listens. One may come from a peer that dials us as well,
+#: and has just begun anew.
+_REFUSALS = 4
+#: For a try from any port, while ours is not free: seconds.
+_DETOUR = 3
 
 
 class Overtaken(Exception):
     """Another link with the peer is up: there is nothing to connect for."""
+
+
+class ListenerMoved(Exception):
+    """Our listener is another one than when the try began."""
 
 
 class Arrivals:
@@ -52,7 +61,7 @@ class Approach:
     """One dial to ``endpoint``, as whoever waits for it sees it.
 
     It goes out from ``listener``, where that can talk with the peer, and is begun again from there
-    for ``seconds``. Else, and without one, it is one try from any port.
+    for ``seconds``. Else, and without one, or for no time, it is one try from any port.
     """
 
     def __init__(
@@ -64,17 +73,31 @@ class Approach:
     ) -> None:
         self._endpoint = endpoint
         self._arrivals = arrivals or Arrivals()
-        #: Where it goes out from; None: from any port.
-        self.source = None
-        if listener is not None and same_kind(listener, endpoint):
-            # From its own port a socket would connect to itself, and never reach the listener.
-            self.source = None if is_same_place(listener, endpoint) else listener
+        #: Where we listen now.
+        self.listener = listener
         #: Somebody took the connection.
         self.answered = False
         self._began = trio.current_time()
         self._until = self._began + seconds
+        self._lasts = seconds > 0
+        #: No interface has the listener's address any more.
+        self._gone = False
+        self._refusals = 0
+        #: What was answered last, and whether the last try was cut short by the time being over.
+        self._heard: DialError | None = None
+        self._cut = False
         self._overtaken = False
         self._connecting = trio.CancelScope()
+
+    @property
+    def source(self) -> Endpoint | None:
+        """Where it goes out from; None: from any port."""
+        listener = self.listener
+        if not self._lasts or self._gone or listener is None:
+            return None
+        # From its own port a socket would connect to itself, and never reach the listener.
+        barred = not same_kind(listener, self._endpoint) or is_same_place(listener, self._endpoint)
+        return None if barred else listener
 
     @property
     def lasted(self) -> float:
@@ -89,9 +112,21 @@ class Approach:
         self._overtaken = True
         self._connecting.cancel()
 
+    def moved(self, listener: Endpoint | None) -> None:
+        """We listen there now: what is being connected from elsewhere is begun again."""
+        before = self.source
+        self.listener, self._gone = listener, False
+        if self.source != before:
+            self._connecting.cancel()
+
+    def lost_source(self) -> None:
+        """The listener's address is gone: until it moves, any port has to do."""
+        self._gone = True
+        self._connecting.cancel()
+
     @contextlib.contextmanager
     def connecting(self) -> Iterator[None]:
-        """One try to connect; raises ``Overtaken``."""
+        """One try to connect; raises ``Overtaken`` or ``ListenerMoved``."""
         self.answered = False
         with trio.CancelScope() as self._connecting:
             if self._overtaken:
@@ -99,13 +134,16 @@ class Approach:
             yield
             self.answered = True
         if self._connecting.cancelled_caught:
-            raise Overtaken
+            raise Overtaken if self._overtaken else ListenerMoved
 
-    def bound(self, seconds: float) -> float:
-        """How long one try may take, of at most ``seconds``."""
+    def bound(self, seconds: float, *, detour: bool = False) -> float:
+        """How long one try may take, of at most ``seconds``; a ``detour`` is from any port."""
         if self.source is None:
             return seconds
-        return min(seconds, max(0.0, self._until - trio.current_time()))
+        seconds = min(seconds, _DETOUR) if detour else seconds
+        left = max(0.0, self._until - trio.current_time())
+        self._cut = left < seconds
+        return min(seconds, left)
 
     async def settle(self) -> None:
         """Wait for what the peer began between the same two addresses and ports."""
@@ -113,15 +151,24 @@ class Approach:
 
     def pause_after(self, error: DialError) -> float | None:
         """Seconds before it is begun again; None where that is of no use, or it is too late."""
-        if self.source is None or not error.problem.passing:
+        refused = error.problem is DialProblem.REFUSED and not self._endpoint.is_loopback
+        self._refusals = self._refusals + 1 if refused else 0
+        if self.source is None or not (error.problem.passing or 0 < self._refusals < _REFUSALS):
             return None
+        if error.problem is not DialProblem.TIMEOUT:
+            self._heard = error
+        elif not self._cut:
+            self._heard = None
         pause = 0.0 if error.problem is DialProblem.TIMEOUT else _ANSWERED_PAUSE
         return pause if trio.current_time() + pause < self._until else None
 
     def failed(self, error: DialError) -> DialError:
         """``error``, which also says from where, and for how long, a firewall was in the way."""
+        if error.problem is DialProblem.TIMEOUT and self._cut and self._heard is not None:
+            error = self._heard  # it was not given the time to come once more
         barred = error.problem.passing or error.problem is DialProblem.REFUSED
-        if self.source is not None and barred and not self._endpoint.is_loopback:
+        near = self._endpoint.is_loopback or self._endpoint.is_link_local
+        if self.source is not None and barred and not near:
             error.source, error.seconds = self.source, self.lasted
         return error
 

@@ -5,9 +5,15 @@ from dataclasses import replace
 
 import trio
 
-from fantom_trio.nursery.approach import Approach
+from fantom_trio.nursery.approach import Approach, ListenerMoved
 from fantom_trio.nursery.connection import Connection, NotAdmitted, Why
-from fantom_trio.nursery.errors import ConnectionLost, DialError, DialProblem, PortTaken
+from fantom_trio.nursery.errors import (
+    ConnectionLost,
+    DialError,
+    DialProblem,
+    PortTaken,
+    SourceGone,
+)
 from fantom_trio.nursery.greeter import Greeter
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.network import Network, same_kind
@@ -31,21 +37,25 @@ async def dial(
 ) -> Connection:
     """Connect and exchange the first lines, with a native peer also each ``hello``.
 
-    Every try makes fresh keys. ``own`` is our listener, ``own_port`` the port to name to a classic
-    peer where there is none of that kind of address; ``expected`` the fingerprint that the peer
-    must prove. A peer that breaks off is tried again after short pauses, one that does not answer
-    as the ``approach`` says; without that it is one try from any port. ``deadline``, on Trio's
-    clock, may be nearer than the limits. Raises ``DialError`` or, from the approach, ``Overtaken``;
-    cancelled or failed, it leaves no key and no stream behind.
+    Every try makes fresh keys. ``own`` is our listener, unless an ``approach`` knows where that is,
+    ``own_port`` the port to name to a classic peer where there is none of that kind of address;
+    ``expected`` the fingerprint that the peer must prove. A peer that breaks off is tried again
+    after short pauses, one that does not answer as the approach says; without that it is one try
+    from any port. ``deadline``, on Trio's clock, may be nearer than the limits. Raises
+    ``DialError`` or, from the approach, ``Overtaken``; cancelled or failed, it leaves no key and no
+    stream behind.
     """
-    approach = approach or Approach(endpoint)
-    anywhere = None if own is None else replace(own, port=0)
+    approach = approach or Approach(endpoint, own)
 
-    async def once(source: Endpoint | None) -> Connection:
-        seconds = approach.bound(min(limits.connect_seconds, _until(deadline)))
+    async def once(*, detour: bool) -> Connection:
+        seconds = min(limits.connect_seconds, _until(deadline))
+        seconds = approach.bound(seconds, detour=detour)
+        source = approach.source
+        if (source is None or detour) and approach.listener is not None:
+            source = replace(approach.listener, port=0)
         with approach.connecting():
             stream = await network.connect(endpoint, source, seconds)
-        here = own
+        here = approach.listener
         if here is None or not same_kind(here, endpoint):
             here = replace(stream.here, port=own_port)
         link = Link(Role.DIALER, here.client_id, identity=greeter.own, expected=expected)
@@ -58,14 +68,20 @@ async def dial(
         return connection
 
     pauses = iter(limits.retry_pauses)
-    source = approach.source or anywhere
+    detour = False
     while True:
         try:
-            return await once(source)
+            return await once(detour=detour)
         except PortTaken:
             await approach.settle()
             # An earlier link's remains have it, and whoever lets us in does so on any port.
-            source = anywhere
+            detour = True
+            continue
+        except SourceGone:
+            approach.lost_source()
+            continue
+        except ListenerMoved:
+            detour = False
             continue
         except DialError as error:
             busy = error.problem is DialProblem.BUSY
@@ -73,7 +89,7 @@ async def dial(
             if pause is None or trio.current_time() + pause > deadline:
                 raise approach.failed(error) from None
         await trio.sleep(pause)
-        source = approach.source or anywhere
+        detour = False
 
 
 _BY_VIOLATION = {

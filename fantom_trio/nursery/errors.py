@@ -14,6 +14,7 @@ __all__ = [
     "PortTaken",
     "ReachError",
     "ReachProblem",
+    "SourceGone",
 ]
 
 #: Characters: it ends a sentence on the screen.
@@ -26,6 +27,10 @@ class ConnectionLost(Exception):
 
 class PortTaken(Exception):
     """Between the same two addresses and ports there is a connection, or was one a moment ago."""
+
+
+class SourceGone(Exception):
+    """No interface has the address that we were to dial from."""
 
 
 class DialProblem(enum.Enum):

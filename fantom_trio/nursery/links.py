@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from collections.abc import Collection
 from dataclasses import replace
 
 import trio
@@ -120,6 +121,24 @@ class Links(DialBacks):
 
     # Links that we dial.
 
+    def listens_at(self, listener: Endpoint | None) -> None:
+        """Our listener is there from now on; what is being dialed goes out from there."""
+        self.listener = listener
+        if listener is not None:
+            self.own_port = listener.port
+        for approach in self._approaches():
+            approach.moved(listener)
+
+    def lost(self, hosts: Collection[str]) -> None:
+        """No interface has these addresses any more: nothing is dialed from there."""
+        for approach in self._approaches():
+            if approach.source is not None and approach.source.host in hosts:
+                approach.lost_source()
+
+    def _approaches(self) -> list[Approach]:
+        dials = [each.outgoing for each in self._book if each.outgoing is not None]
+        return [dial.approach for dial in dials if dial.approach is not None]
+
     async def connect(self, peer: Endpoint | Invite, name: str) -> None:
         """Dial whoever is there, or whoever made the invite."""
         invite, endpoint = (peer, peer.endpoint) if isinstance(peer, Invite) else (None, peer)
@@ -230,13 +249,13 @@ class Links(DialBacks):
         seconds = limits.connect_seconds if outgoing.again else limits.punch_seconds
         approach = Approach(outgoing.endpoint, self.listener, seconds, self._arrivals)
         outgoing.approach = approach
-        if approach.source is not None and not outgoing.again:
+        if not outgoing.again:
             self._nursery.start_soon(self._tell_unanswered, conversation, outgoing, approach)
         with contextlib.suppress(Overtaken):
             return await dial(
                 outgoing.endpoint,
                 self._greeter.with_token(token),
-                own=self.listener,
+                own=None,
                 own_port=self.own_port,
                 limits=limits,
                 expected=outgoing.expected,
@@ -249,11 +268,11 @@ class Links(DialBacks):
         self, conversation: Conversation, outgoing: Outgoing, approach: Approach
     ) -> None:
         """While a user's dial lasts; a busy screen has more important things to show."""
-        assert approach.source is not None
         await trio.sleep(self._limits.unanswered_seconds)
         while conversation.outgoing is outgoing and outgoing.connection is None:
-            if not approach.answered:
-                where, own, lasted = outgoing.endpoint, approach.source, approach.lasted
+            own = approach.source
+            if own is not None and not approach.answered:
+                where, lasted = outgoing.endpoint, approach.lasted
                 self._teller.try_tell(Unanswered(conversation, where, own, lasted))
             await trio.sleep(self._limits.unanswered_pause)
 

@@ -80,7 +80,8 @@ class Network(Protocol):
         """Connect to an address, within ``seconds``, from ``own``'s where that can talk with it.
 
         ``own`` is our listener, and its port the one to connect from; 0 is any. Raises
-        ``DialError``, or ``PortTaken`` at once; cancelled or failed, nothing is left open.
+        ``DialError``, or at once ``PortTaken`` or, where the port is given, ``SourceGone``;
+        cancelled or failed, nothing is left open.
         """
 
     def listen(self, endpoint: Endpoint) -> Listener:

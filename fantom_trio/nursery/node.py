@@ -154,8 +154,7 @@ class Node:
                 return endpoint
             listener = self._network.listen(endpoint)
             await self._stop_listening()
-            self._links.listener = listener.endpoint
-            self._links.own_port = listener.endpoint.port
+            self._links.listens_at(listener.endpoint)
             self._listening = await self._nursery.start(self._listen, listener)
             return listener.endpoint
 
@@ -163,6 +162,7 @@ class Node:
         """Nobody can dial us from here on; links that are up stay."""
         async with self._moving:
             await self._stop_listening()
+            self._links.listens_at(None)
 
     async def _stop_listening(self) -> None:
         self._links.listener = None
@@ -308,6 +308,7 @@ class Node:
             for link in conversation.links:
                 if link.here.host in gone:
                     link.end(Ending(Why.LOST))
+        self._links.lost(gone)
         self._redial_now()
 
     def woke(self) -> None:

@@ -1,5 +1,6 @@
 """Where we can be reached: finds our address out, listens there, and moves when it changes."""
 
+import ipaddress
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -34,6 +35,8 @@ __all__ = [
 #: Seconds between two questions to the address service; doubled after each failure, to the longest.
 SHORTEST_PAUSE = 10
 LONGEST_PAUSE = 600
+#: What is given out of the addresses that are valid everywhere.
+_GLOBAL = ipaddress.IPv6Network("2000::/3")
 #: What may be over in a moment: the service is asked again, though our network is the same.
 _PASSING = (ReachProblem.UNREACHABLE, ReachProblem.TIMED_OUT, ReachProblem.STATUS)
 
@@ -255,9 +258,17 @@ class OwnAddress:
         try:
             return await self._find(), True
         except ReachError as error:
-            near = _nearest()
+            near = await self._next_best(error)
             await self._tell(AddressUnknown(error, near))
             return near, False
+
+    async def _next_best(self, error: ReachError) -> Endpoint:
+        """What others may reach us at, though nobody has confirmed it."""
+        source = await way_out() if self._where.mode == "public" else None
+        told = error.problem not in (ReachProblem.NOT_OURS, ReachProblem.ANSWERED_IPV4)
+        if source is not None and told and ipaddress.IPv6Address(source) in _GLOBAL:
+            return Endpoint(source, 0)
+        return _nearest()
 
     async def _find(self) -> Endpoint:
         match self._where.mode:

@@ -18,6 +18,7 @@ from fantom_trio.nursery.errors import (
     DialProblem,
     ListenError,
     PortTaken,
+    SourceGone,
 )
 from fantom_trio.nursery.limits import DEAD_SECONDS
 from fantom_trio.nursery.network import Listener, Stream, same_kind
@@ -151,7 +152,12 @@ class Tcp:
             from_port = False
             try:
                 from_port = own is not None and await _bind(sock, own, endpoint)
+                if from_port:
+                    # Given up half-way it must leave nothing behind that holds the port.
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 await sock.connect(address)
+                if from_port:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
                 # Not what getpeername says: a peer that is gone already has no name.
                 return TcpStream(trio.SocketStream(sock), endpoint)
             except OSError as error:
@@ -222,7 +228,8 @@ async def _addresses(endpoint: Endpoint, family: socket.AddressFamily) -> list[A
 async def _bind(sock: trio.socket.SocketType, own: Endpoint, endpoint: Endpoint) -> bool:
     """Dial from our listener's address, so that the peer can dial back; True: from its port, too.
 
-    Raises ``PortTaken``. An address that is gone keeps nobody from dialing.
+    Raises ``PortTaken``, or ``SourceGone`` where the port is given: else an address that is gone
+    keeps nobody from dialing.
     """
     if not same_kind(own, endpoint):
         return False
@@ -235,8 +242,12 @@ async def _bind(sock: trio.socket.SocketType, own: Endpoint, endpoint: Endpoint)
     except OSError as error:
         if port and error.errno == errno.EADDRINUSE:
             raise PortTaken from None
+        if port:
+            raise SourceGone from None
         return False
     except DialError:  # the listener's interface is gone
+        if port:
+            raise SourceGone from None
         return False
     return bool(port)
 

@@ -54,6 +54,8 @@ __all__ = ["App"]
 SHORTCUTS = {**{f"alt-{n}": f"/switch {n}" for n in range(1, 10)}, "alt-a": "/switch"}
 #: Seconds between two notices about strangers of one kind; those between are counted.
 STRANGER_PAUSE = 10
+#: Seconds between two rings for strangers, all of them together.
+STRANGER_SILENCE = 60
 #: Unread messages that a switch prints; the rest is in the history.
 UNREAD_SHOWN = 500
 
@@ -81,6 +83,8 @@ class App:
         self.active: Conversation | None = None
         #: Nobody was active yet, since there were no conversations.
         self._untouched = True
+        #: Who was there before anybody else in this run; its number may be another's by now.
+        self._first_met: weakref.ref[Conversation] | None = None
         #: Whom the prompt named when the line was sent that is being obeyed.
         self._named: Conversation | None = None
         self.snapshot = Snapshot()
@@ -93,6 +97,8 @@ class App:
         self._merged = weakref.WeakKeyDictionary[Conversation, Conversation]()
         #: When strangers were told last, and how many were not, by why they were turned away.
         self._strangers: dict[Why, tuple[float, int]] = {}
+        #: When it rang for one last.
+        self._rang_at = -math.inf
 
     async def run(self) -> None:
         """Until ``/quit`` or the end of input."""
@@ -206,8 +212,10 @@ class App:
             case NotShown() if event.conversation is not self.active:
                 self._count_unread(event.conversation, event.count)
                 return
-            case Dialing() | LinkUp():
+            case Dialing():
                 self._activate_first(event.conversation)
+            case LinkUp():
+                self._meet(event.conversation)
             case LinkEnded(conversation=None):
                 await self._show_stranger(event)
                 return
@@ -230,7 +238,7 @@ class App:
     async def _show_received(self, peer: Conversation, messages: Sequence[Message]) -> None:
         if peer not in self.node.conversations:  # closed a moment ago
             return
-        self._activate_first(peer)
+        self._meet(peer)
         if peer is self.active:
             new = [message for message in messages if not message.shown]
             for message in new:
@@ -241,9 +249,19 @@ class App:
 
     def _count_unread(self, peer: Conversation, count: int) -> None:
         """It rings for the first, and not again until the user has read it."""
-        if self.bell and count and not peer.unread:
+        if self.bell and count and not peer.unread and self._may_ring(peer):
             self.terminal.bell()
         peer.unread += count
+
+    def _may_ring(self, peer: Conversation) -> bool:
+        """Strangers share one ring: there may be as many of them as one person likes."""
+        if not peer.strange:
+            return True
+        now = trio.current_time()
+        if now - self._rang_at < STRANGER_SILENCE:
+            return False
+        self._rang_at = now
+        return True
 
     async def _show_stranger(self, event: LinkEnded) -> None:
         """Whoever scans our port must not be able to scroll the screen."""
@@ -265,6 +283,17 @@ class App:
             )
 
     # Whose turn it is: only the user changes it, but for the very first peer.
+
+    def _meet(self, peer: Conversation) -> None:
+        """``peer`` is there.
+
+        Somebody who starts the program and gives their address away waits for the first who
+        comes, a stranger yet; whoever comes later and is a stranger must wait to be chosen.
+        """
+        if self._first_met is None:
+            self._first_met = weakref.ref(peer)
+        if not peer.strange or self._first_met() is peer:
+            self._activate_first(peer)
 
     def _activate_first(self, peer: Conversation) -> None:
         known = peer in self.node.conversations

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
+from prompt_toolkit import utils
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.clipboard import InMemoryClipboard
@@ -27,7 +28,6 @@ from prompt_toolkit.layout import (
 )
 from prompt_toolkit.layout.menus import CompletionsMenuControl
 from prompt_toolkit.layout.processors import BeforeInput, PasswordProcessor
-from prompt_toolkit.utils import _CHAR_SIZES_CACHE
 from prompt_toolkit.widgets import SearchToolbar
 
 from fantom_trio.repl.buffers import LineBuffer, LineControl, Recent, ShowOdd, Suggestions
@@ -149,7 +149,8 @@ class Editor:
         self._search.control.searcher_search_state.text = ""
         self.app.clipboard = InMemoryClipboard()
         self.app.emacs_state.macro = []
-        _CHAR_SIZES_CACHE.clear()  # it knows the widths of whole lines
+        # Private, and gone one day perhaps: it keeps whole lines, with their widths.
+        getattr(utils, "_CHAR_SIZES_CACHE", {}).clear()
         self.app.invalidate()
 
     @property

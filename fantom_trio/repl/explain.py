@@ -262,10 +262,19 @@ def _explain_punching(error: DialError, own: Endpoint, where: str) -> str:
             why = _(
                 "{where} did not answer for {seconds} s: your peer is away, or your peer's firewall"
                 " drops what comes in.", **fields)  # fmt: skip
+    if error.problem is DialProblem.TIMEOUT:
+        why += " " + _(
+            "Where one of you left a moment ago, routers may take two minutes to forget that:"
+            " /listen PORT takes a port they do not know.")  # fmt: skip
+    ask = {"own": sanitize.line(str(own)), "port": own.port, "seconds": round(error.seconds)}
+    if error.seconds < 60:
+        return why + " " + _(
+            "Let your peer type /connect {own} within {seconds} s of your next /connect, as long as"
+            " your --timeout is, or open TCP port {port} in your router and let your peer dial"
+            " you.", **ask)  # fmt: skip
     return why + " " + _(
         "Let your peer type /connect {own} within a minute of your next /connect, or open TCP port"
-        " {port} in your router and let your peer dial you.",
-        own=sanitize.line(str(own)), port=own.port)  # fmt: skip
+        " {port} in your router and let your peer dial you.", **ask)  # fmt: skip
 
 
 def explain_failed(failed: Failed) -> str:

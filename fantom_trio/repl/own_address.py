@@ -31,11 +31,12 @@ def explain_news(news: AddressNews) -> list[Sentence]:
         case AskingService(service):
             return [(_("Asking {service} for your public address …", service=service), False)]
         case AddressUnknown(error, near):
-            nearby = (
-                _("Until then only this machine can reach you.")
-                if near.is_loopback
-                else _("Until then only peers on the same network can reach you.")
-            )
+            if near.is_loopback:
+                nearby = _("Until then only this machine can reach you.")
+            elif near.is_link_local:
+                nearby = _("Until then only peers on the same network can reach you.")
+            else:
+                nearby = _("Until then your address is taken to be the one this machine uses.")
             return [(explain_reach(error), True), (nearby, False)]
         case ListeningAt(where):
             text = _(

@@ -393,9 +393,8 @@ def toolbar(
 
 def _rank(conversation: Conversation, active: Conversation | None) -> int:
     """How much the user wants to see it in the toolbar; the least number the most."""
-    if conversation is active:
-        return 0
-    return 1 if conversation.unread else 2 if conversation.online else 3
+    rank = 1 if conversation.unread else 2 if conversation.online else 3
+    return 0 if conversation is active else rank + 3 * conversation.strange
 
 
 def _tab(conversation: Conversation, active: Conversation | None, room: int) -> tuple[str, str]:

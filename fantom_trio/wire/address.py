@@ -22,7 +22,7 @@ __all__ = [
 DEFAULT_PORT = 31488
 
 _PORT = re.compile(r"[0-9]{1,5}")
-_ZONE = re.compile(r"[^\s%\[\]/\x00-\x1f\x7f-\x9f]{1,32}")
+_ZONE = re.compile(r"[^\s%\[\]/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,32}")
 _NAME = re.compile(r"(?=[^.]*[a-z]|.*\.[^.]*[a-z])[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\.?", re.I)
 # Fingerprint and token without their address: as a name, a name server would get them.
 _END_OF_INVITE = re.compile(r"[A-Za-z2-7]{32}\.[A-Za-z2-7]{16}\.?")
@@ -44,11 +44,12 @@ class AddressProblem(enum.Enum):
 class AddressError(ValueError):
     """A text is no endpoint or invite: ``problem`` says why, ``text`` is what was read.
 
-    What stands behind a slash is left out: people pass errors on, and it may be an invite's token.
+    What stands behind a slash is left out, and what looks like the end of an invite: people pass
+    errors on, and there is a token in it.
     """
 
     def __init__(self, problem: AddressProblem, text: str) -> None:
-        text = _BEHIND_A_SLASH.sub(r"\1/…", text)
+        text = _END_OF_INVITE.sub("…", _BEHIND_A_SLASH.sub(r"\1/…", text))
         super().__init__(f"{problem.value}: {text!r}")
         self.problem = problem
         self.text = text

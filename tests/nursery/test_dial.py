@@ -297,7 +297,7 @@ async def test_an_approach_begins_at_the_listener_s_port_where_that_can_talk_wit
 ) -> None:
     network = Network(system(errno.ECONNREFUSED))
     await failure(approached(Approach(peer, own, 90), own, peer))
-    (sock,) = network.sockets
+    sock = network.sockets[0]
     assert sock.bound == source
     both = {socket.SO_REUSEADDR, socket.SO_REUSEPORT}
     assert sock.options == (both if source and source[1] else set())
@@ -321,7 +321,8 @@ async def test_what_routers_answer_is_asked_again_twice_a_second(
     monkeypatch.setattr(tcp, "_has_route", lambda address: True)
     network = Network(*[system(number)] * 4, system(errno.ECONNREFUSED))
     error = await failure(approached(Approach(BOB, OURS, 90)))
-    assert network.at == [0, 0.5, 1, 1.5, 2]
+    # One refusal may come from a peer that dials us as well: four in a row are believed.
+    assert network.at == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
     assert (error.problem, error.source) == (DialProblem.REFUSED, OURS)
 
 
@@ -337,11 +338,11 @@ async def test_where_the_ports_are_taken_any_port_is_tried_at_once_and_then_the_
     number: int, autojump_clock: MockClock
 ) -> None:
     taken, silent = system(number), system(errno.ETIMEDOUT)
-    network = Network(taken, silent, taken, silent, system(errno.ECONNREFUSED))
+    network = Network(taken, silent, taken, silent, *[system(errno.ECONNREFUSED)] * 4)
     assert (await failure(approached(Approach(BOB, OURS, 90)))).problem is DialProblem.REFUSED
     ports = [sock.bound[1] for sock in network.sockets if isinstance(sock.bound, tuple)]
-    assert ports == [OURS.port, 0, OURS.port, 0, OURS.port]
-    assert set(network.at) == {0}
+    assert ports == [OURS.port, 0, OURS.port, 0, *[OURS.port] * 4]
+    assert network.at[:5] == [0] * 5
     assert all(sock.closed for sock in network.sockets)
 
 

@@ -105,6 +105,18 @@ async def test_lines_written_while_dialing_go_out_in_order_when_it_is_up() -> No
             assert [await peer.read_text() for _ in range(20)] == [str(n) for n in range(20)]
 
 
+async def test_a_classic_listener_is_dialed_from_our_listening_port_too() -> None:
+    with trio.fail_after(PATIENCE):
+        async with listening_node() as node, peer_listener() as (where, listener):
+            assert node.listener is not None
+            node.connect(where)
+            peer = await answer(listener)
+            assert (await next_event(node, LinkUp)).kind is LinkKind.CLASSIC
+            assert peer.stream.socket.getpeername()[:2] == ("::1", node.listener.port)
+            node.say(node.conversations[0], "from our own port")
+            assert await peer.read_text() == "from our own port"
+
+
 async def test_our_client_id_is_our_listener() -> None:
     with trio.fail_after(PATIENCE):
         async with listening_node() as node, peer_listener() as (where, listener):

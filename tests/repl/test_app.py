@@ -138,6 +138,72 @@ async def test_what_is_told_late_about_a_closed_conversation_does_not_bring_it_b
         assert "too late" not in paper.text
 
 
+async def leave_nobody(app: App, paper: Paper) -> None:
+    """Close the active one, who was the last."""
+    paper.enter("/close")
+    await paper.shows(NOBODY)
+    assert app.node.conversations == []
+
+
+async def test_after_the_first_one_no_stranger_becomes_active() -> None:
+    async with chat() as (app, paper):
+        await visitor(app, 40001, "hi")
+        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await leave_nobody(app, paper)
+        await visitor(app, 40002, "and now me")
+        await paper.shows(" 1 [::1]:40002 +1 ")
+        assert paper.prompt == NOBODY
+        paper.enter("/switch 1")
+        await paper.shows("1 [::1]:40002 classic ▸ ")
+
+
+async def test_a_stranger_is_not_the_first_after_somebody_who_was_dialed() -> None:
+    async with chat() as (app, paper), peer_listener() as (where, listener):
+        await connected(paper, where, listener, "bob")
+        await leave_nobody(app, paper)
+        await visitor(app, 40001, "hi")
+        await paper.shows(" 1 [::1]:40001 +1 ")
+        assert paper.prompt == NOBODY
+
+
+async def test_whom_the_user_dials_becomes_active_where_strangers_do_not() -> None:
+    async with chat() as (app, paper), peer_listener() as (where, listener):
+        await visitor(app, 40001, "hi")
+        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await leave_nobody(app, paper)
+        await connected(paper, where, listener, "bob")
+        assert paper.prompt == "1 bob classic ▸ "
+
+
+async def test_who_comes_later_and_is_known_becomes_active() -> None:
+    async with chat() as (app, paper):
+        await visitor(app, 40001, "hi")
+        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await leave_nobody(app, paper)
+        peer = await visitor(app, 40002, "hi")
+        await paper.shows(" 1 [::1]:40002 +1 ")
+        app.node.conversations[0].name = "bob"
+        await peer.say("me again")
+        await paper.shows("1 bob classic ▸ ")
+
+
+async def test_the_first_one_gets_the_prompt_when_the_line_is_empty_and_the_second_does_not() -> (
+    None
+):
+    async with chat() as (app, paper):
+        paper.line = "half a li"
+        one = await visitor(app, 40001, "hi")
+        await paper.shows(" 1 [::1]:40001 +1 ")
+        two = await visitor(app, 40002, "hi")
+        await paper.shows(" 2 [::1]:40002 +1 ")
+        paper.line = ""
+        await two.say("to me!")
+        await paper.shows(" 2 [::1]:40002 +2 ")
+        assert paper.prompt == NOBODY
+        await one.say("are you there?")
+        await paper.shows("1 [::1]:40001 classic ▸ ")
+
+
 # Lines.
 
 

@@ -116,7 +116,7 @@ def test_the_real_usages_are_those_people_know() -> None:
         "/lang en|ru|sindarin|tengwar",
         "/listen [PORT|off]",
         "/name PEER NAME",
-        "/peers",
+        "/peers [all]",
         "/quit",
         "/switch [PEER]",
         "/verify [PEER] [yes|no|--word]",

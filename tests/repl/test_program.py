@@ -1,10 +1,12 @@
 """Commands for the program itself, and what is drawn: bell, clipboard, QR code, an end at once."""
 
+import math
 import re
 import subprocess
 import sys
 
 import pytest
+from trio.testing import MockClock
 
 from fantom_trio.nursery import Endpoint, Invite, LinkKind
 from fantom_trio.repl import qr
@@ -119,6 +121,46 @@ async def test_the_bell_rings_once_for_each_peer_who_is_not_looked_at() -> None:
         await carol.say("ding")
         await paper.shows("2 [::1]:40002 +1")
         assert paper.rung == 2
+
+
+async def test_strangers_ring_once_a_minute_however_many_they_are(mock_clock: MockClock) -> None:
+    async with chat(patience=math.inf) as (app, paper):
+        paper.enter("/bell on")
+        await visitor(app, 40001, "hi")
+        await paper.shows("1 [::1]:40001 classic ▸ ")
+        ports = iter(range(40002, 40010))
+
+        async def comes() -> None:
+            port = next(ports)
+            await visitor(app, port, "look at me")
+            await paper.shows(f"[::1]:{port} +1")
+
+        await comes()
+        await comes()
+        assert paper.rung == 1
+        mock_clock.jump(59.9)
+        await comes()
+        assert paper.rung == 1
+        mock_clock.jump(0.2)
+        await comes()
+        assert paper.rung == 2
+
+
+async def test_whom_the_user_knows_rings_beside_any_stranger(mock_clock: MockClock) -> None:
+    async with chat(patience=math.inf) as (app, paper):
+        paper.enter("/bell on")
+        await visitor(app, 40001, "hi")
+        await paper.shows("1 [::1]:40001 classic ▸ ")
+        bob, carol = [await visitor(app, port, "hello") for port in (40002, 40003)]
+        await paper.shows("[::1]:40002 +1")
+        await paper.shows("[::1]:40003 +1")
+        assert paper.rung == 1
+        for number, (peer, name) in enumerate([(bob, "bob"), (carol, "carol")], 2):
+            conversation = app.node.conversations[number - 1]
+            conversation.name, conversation.unread = name, 0
+            await peer.say("it is me")
+            await paper.shows(f"{number} {name} +1")
+            assert paper.rung == number
 
 
 # The screen.

@@ -345,10 +345,32 @@ async def test_a_service_that_fails_at_the_start_is_asked_again(
 ) -> None:
     world.has(eth(HOME, NEAR), source=HOME)
     async with listening(PUBLIC) as (app, paper):
+        assert "Until then your address is taken to be the one this machine" in paper.beginning
+        assert app.node.listener == at(app, HOME)
         await trio.sleep(SHORTEST_PAUSE / 2)
-        world.answer = HOME
-        await paper.sees(f"Listening on {at(app, HOME)}. {GIVE}")
+        world.answer = AWAY
+        await paper.sees(f"Listening on {at(app, AWAY)}. {GIVE}")
         assert world.asked[1] - world.asked[0] == pytest.approx(SHORTEST_PAUSE)
+
+
+async def test_a_service_that_confirms_what_was_taken_for_our_address_changes_nothing(
+    world: World, autojump_clock: MockClock
+) -> None:
+    world.has(eth(HOME, NEAR), source=HOME)
+    async with listening(PUBLIC) as (app, paper):
+        world.answer = HOME
+        await told_nothing(paper)
+        assert app.node.listener == at(app, HOME)
+        assert len(world.asked) == 2
+
+
+async def test_an_address_that_others_do_not_see_is_not_taken_for_ours(
+    world: World, autojump_clock: MockClock
+) -> None:
+    world.has(eth(HOME, NEAR), source=HOME)
+    world.answer = ReachProblem.NOT_OURS
+    async with listening(PUBLIC) as (app, _):
+        assert app.node.listener == at(app, NEAR, "eth0")
 
 
 # Local.

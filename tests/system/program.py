@@ -144,7 +144,7 @@ async def following(
 def environment(changes: dict[str, str] | None = None) -> dict[str, str]:
     """Ours, but in English and without what a user has set."""
     kept = {name: value for name, value in os.environ.items() if name != "FANTOM_TRIO_PEER"}
-    fixed = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": "/nonexistent"}
+    fixed = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": "/dev/null"}
     return {**kept, **fixed, **(changes or {})}
 
 

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 import pytest
 import trio
 
-from tests.system.namespaces import HOME_ADDRESSES, Host, needs_namespaces, two_homes
+from tests.system.namespaces import HOME_ADDRESSES, Host, ip, needs_namespaces, two_homes
 from tests.system.program import PATIENCE, PROGRAM, Program, running
 
 pytestmark = [
@@ -35,6 +35,10 @@ table inet filter {{
         {rest}
     }}
 }}
+"""
+#: A host to which nothing comes.
+DEAF = """
+table ip6 deaf { chain input { type filter hook input priority 0; meta l4proto tcp drop; }; }
 """
 DROP, RESET = "", "reject with tcp reset"
 PROHIBIT = "reject with icmpv6 type admin-prohibited"
@@ -126,6 +130,22 @@ async def test_a_while_apart_is_soon_enough(alice_first: bool) -> None:
             for program in (first, later):
                 await program.expect(LINKED)
             print(f"linked {trio.current_time() - began - APART:.1f} s after the second /connect")
+            await they_talk(alice, bob)
+
+
+async def test_a_half_open_connection_that_is_given_up_leaves_the_port_free() -> None:
+    with homes(None, None) as hosts:
+        async with programs(hosts) as (alice, bob):
+            hosts[1].run("nft", "-f", "-", stdin=DEAF)
+            await alice.say(f"/connect {BOB}")
+            await alice.expect("connecting")
+            await bob.say(f"/connect {ALICE}")
+            # Bob's packets arrive, and none of hers: after 10 s each begins anew.
+            await trio.sleep(12)
+            assert "FIN-WAIT" not in ip("netns", "exec", hosts[0].name, "ss", "-Htan6")
+            hosts[1].run("nft", "flush", "ruleset")
+            for program in (alice, bob):
+                await program.expect(LINKED)
             await they_talk(alice, bob)
 
 

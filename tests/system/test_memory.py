@@ -1,5 +1,6 @@
 """What another process finds in the memory of a running program: keys while they are needed."""
 
+import os
 import re
 import signal
 import sys
@@ -16,7 +17,8 @@ from tests.nursery.test_node import reset
 from tests.system.program import Program, running
 
 pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/mem").exists(), reason="reads another process's memory by /proc"
+    not Path("/proc/self/mem").exists() or os.geteuid() != 0,
+    reason="reads the memory of a process that gives it to root only, by /proc",
 )
 
 #: The program, and behind it a pause: what it left in memory when it ended can be looked at.
@@ -36,6 +38,16 @@ async def broken(self, conversation, messages):
         raise ZeroDivisionError
     await received(self, conversation, messages)
 Teller.received = broken
+"""
+#: And with one where lines are sent, which ends the program.
+CRASHING = """
+from fantom_trio.repl.app import App
+send = App._send
+async def crash(self, line, text):
+    if text == "crash":
+        raise ZeroDivisionError(text)
+    await send(self, line, text)
+App._send = crash
 """
 
 
@@ -156,6 +168,16 @@ async def we_quit(chat: Chat) -> None:
     await chat.program.expect("ended with 0")
 
 
+async def we_burn(chat: Chat) -> None:
+    await chat.program.say("/burn")
+    await chat.program.expect("ended with 0")
+
+
+async def a_bug_ends_the_program(chat: Chat) -> None:
+    await chat.program.say("crash")
+    await chat.program.expect("ended with 1")
+
+
 async def input_ends(chat: Chat) -> None:
     await chat.program.hang_up()
     await chat.program.expect("ended with 0")
@@ -179,6 +201,8 @@ def signalled(number: signal.Signals) -> Callable[[Chat], Awaitable[None]]:
         we_disconnect,
         we_close,
         we_quit,
+        we_burn,
+        a_bug_ends_the_program,
         input_ends,
         signalled(signal.SIGINT),
         signalled(signal.SIGTERM),
@@ -189,7 +213,7 @@ def signalled(number: signal.Signals) -> Callable[[Chat], Awaitable[None]]:
 async def test_keys_are_in_memory_while_connected_and_no_half_of_one_afterwards(
     end: Callable[[Chat], Awaitable[None]],
 ) -> None:
-    async with chatting() as chat:
+    async with chatting(CRASHING) as chat:
         assert chat.keys_left() == both_halves(chat.used)
         await end(chat)
         assert chat.keys_left() == set()

@@ -37,7 +37,15 @@ from fantom_trio.wire.secret import KeyPair, Secret
 from fantom_trio.wire.stream import RecordReader, RecordWriter
 from tests.nursery.ends import next_event, slots_in_use
 from tests.system.program import Program, running
-from tests.system.test_memory import BROKEN, STAYING, both_halves, found_in, memory, pytestmark
+from tests.system.test_memory import (
+    BROKEN,
+    CRASHING,
+    STAYING,
+    both_halves,
+    found_in,
+    memory,
+    pytestmark,
+)
 
 __all__ = ["pytestmark"]
 
@@ -139,7 +147,7 @@ async def native_chat(
 ) -> AsyncIterator[NativeChat]:
     derived = Derived()
     derived.watch(monkeypatch)
-    command = [sys.executable, "-c", KNOWN_KEYS + BROKEN + STAYING]
+    command = [sys.executable, "-c", KNOWN_KEYS + BROKEN + CRASHING + STAYING]
     async with (
         open_node() as node,
         running("--loopback", "--port", "30997", command=command) as program,
@@ -217,6 +225,16 @@ async def we_quit(chat: NativeChat) -> None:
     await chat.program.expect("ended with 0")
 
 
+async def we_burn(chat: NativeChat) -> None:
+    await chat.program.say("/burn")
+    await chat.program.expect("ended with 0")
+
+
+async def a_bug_ends_the_program(chat: NativeChat) -> None:
+    await chat.program.say("crash")
+    await chat.program.expect("ended with 1")
+
+
 async def input_ends(chat: NativeChat) -> None:
     await chat.program.hang_up()
     await chat.program.expect("ended with 0")
@@ -233,6 +251,8 @@ def signalled(number: signal.Signals) -> Callable[[NativeChat], Awaitable[None]]
 
 ENDS_OF_RUNS: list[End] = [
     we_quit,
+    we_burn,
+    a_bug_ends_the_program,
     input_ends,
     *map(signalled, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
 ]

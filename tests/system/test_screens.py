@@ -200,7 +200,9 @@ def test_a_bug_is_loud_and_leaves_a_sane_terminal(tmp_path: Path, sit: Sit) -> N
         bob.sees(r"\[::1\]:\d+ is here")
         bob.enter("the last straw")
         alice.leave(code=1)
-        assert "RuntimeError: a bug" in alice.text
+        assert "fantom-trio: RuntimeError\n" in alice.text
+        assert "in App._show_received" in alice.text
+        assert "a bug\n" not in alice.text  # what it said may be a secret
         bob.sees(r"\[::1\]:\d+ is gone: ")
         bob.quit()
     finally:

@@ -62,6 +62,7 @@ def test_what_people_write_is_read(text: str, endpoint: Endpoint) -> None:
         ("bob%eth0", AddressProblem.MALFORMED),
         ("fe80::1%", AddressProblem.ZONE),
         ("fe80::1%a\x1b[31m", AddressProblem.ZONE),
+        ("fe80::1%eth\udcff", AddressProblem.ZONE),  # a byte that is not UTF-8
         ("-bob.example", AddressProblem.MALFORMED),
         (f"{'a7' * 16}.{'B2' * 8}", AddressProblem.INVITE),
         (f"{'a7' * 16}.{'b2' * 8}.", AddressProblem.INVITE),
@@ -91,6 +92,7 @@ def test_a_name_that_only_resembles_the_end_of_an_invite_stays_a_name(host: str)
         ("bob/\ncodes.token", "bob/…"),
         ("bob smith", "bob smith"),
         (f"{'a7' * 16}.{'b2' * 8}", "…"),
+        (f"{'a7' * 16}.{'b2' * 8}]:31488/", "…]:31488/…"),
     ],
 )
 def test_an_error_shows_what_was_read_but_nothing_that_may_be_a_token(

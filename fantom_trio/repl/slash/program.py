@@ -35,12 +35,18 @@ async def lang(app: App, language: Literal["en", "ru", "sindarin", "tengwar"]) -
 async def bell(app: App, state: Literal["on", "off"] | None = None) -> None:
     """rings when somebody else writes
 
-    Once for each peer with something unread; without on or off it says what is set.
+    Once for each peer with something unread, for strangers once a minute at most; without
+    on or off it says what is set.
     """
     if state is not None:
         app.bell = state == "on"
     if app.bell:
-        await app.print(_("The bell rings once for each peer with something unread."))
+        await app.print(
+            _(
+                "The bell rings once for each peer with something unread, for strangers once a"
+                " minute at most."
+            )
+        )
     else:
         await app.print(_("The bell is off."))
 

@@ -17,6 +17,7 @@ from fantom_trio.repl.commands import CommandError
 from fantom_trio.repl.doctor import examine
 from fantom_trio.repl.explain import explain_reach
 from fantom_trio.repl.languages import _
+from fantom_trio.repl.own_address import explain_absence
 from fantom_trio.repl.slash.registry import COMMANDS
 
 
@@ -44,6 +45,8 @@ async def address(app: App) -> None:
                 await app.print(f"{'*' if used else ' '} {endpoint}  {', '.join(about)}")
     if listener is None:
         await app.print(_("Nobody can dial you: /listen starts the listener."))
+    elif not any(interface.has(listener) for interface in interfaces):
+        await app.print(explain_absence(str(listener), given=app.where.mode == "given"), alarm=True)
     elif app.terminal.copy(str(listener)):
         await app.print(
             _(

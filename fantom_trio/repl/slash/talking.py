@@ -1,6 +1,7 @@
 """Commands for conversations: who is there, who gets the lines, what was said."""
 
-from typing import Annotated
+import time
+from typing import Annotated, Literal
 
 from fantom_trio.nursery import (
     Conversation,
@@ -13,6 +14,7 @@ from fantom_trio.repl.app import App
 from fantom_trio.repl.commands import CommandError
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.slash.registry import COMMANDS
+from fantom_trio.repl.strangers import list_strangers
 
 _LONGEST_NAME = 32
 
@@ -55,13 +57,20 @@ async def switch(app: App, peer: Conversation | None = None) -> None:
 
 
 @COMMANDS.add
-async def peers(app: App) -> None:
+async def peers(app: App, strangers: Literal["all"] | None = None) -> None:
     """who is there, the latest first
 
     Each with its address, the kind of its link, whether it is verified, and what is unread
-    or undelivered.
+    or undelivered. Below them the strangers who came, and what they did: the latest ten,
+    or all.
     """
-    if not app.node.conversations:
+    listed = list_strangers(
+        app.node.strangers,
+        app.node.conversations,
+        now=time.time(),
+        everyone=strangers == "all",
+    )
+    if not (app.node.conversations or listed):
         raise CommandError(_("There is no peer yet: /connect ADDRESS finds one."))
 
     def latest(peer: Conversation) -> float:
@@ -69,6 +78,8 @@ async def peers(app: App) -> None:
 
     for peer in sorted(app.node.conversations, key=latest, reverse=True):
         await app.print(_describe(peer))
+    if listed:
+        await app.print(listed)
 
 
 def _describe(peer: Conversation) -> str:

@@ -1,7 +1,6 @@
 """The options, in one table: their parser, ``--help``, completion and the man page come from it."""
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -334,6 +333,8 @@ def _left_over(
 def _unknown(options: Sequence[Option], word: str, words: Sequence[str]) -> str:
     name = word.partition("=")[0]
     names = [each.name for each in options]
+    import difflib  # for calls that are wrong
+
     near = difflib.get_close_matches(name, names, 1)
     if not near and len(name) > 2:
         near = [known for known in names if known.startswith(name)]

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-__all__ = ["DEAD_SECONDS", "LISTENER_PORTS", "Limits"]
+__all__ = ["DEAD_SECONDS", "DEFAULT_SERVICE", "LISTENER_PORTS", "Limits"]
 
 #: The ports a listener may have: the original takes no others.
 LISTENER_PORTS = range(30000, 65536)
+
+#: Who tells us our public address: it stands here for the options, which ask nobody.
+DEFAULT_SERVICE = "https://api64.ipify.org"
 
 #: A peer that is gone without a word is noticed after about this long: three missed answers.
 DEAD_SECONDS = 45

@@ -9,9 +9,9 @@ import trio
 
 from fantom_trio.nursery.changes import Surroundings, network_of, open_changes, way_out
 from fantom_trio.nursery.errors import ListenError, ReachError, ReachProblem
+from fantom_trio.nursery.limits import DEFAULT_SERVICE
 from fantom_trio.nursery.node import Node
 from fantom_trio.nursery.reach import (
-    DEFAULT_SERVICE,
     link_local_address,
     public_address,
     with_zone,

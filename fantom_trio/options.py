@@ -4,8 +4,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
+
+from msgspec import Struct
 
 from fantom_trio import __version__
 from fantom_trio.nursery import DEFAULT_PORT, DEFAULT_SERVICE, LISTENER_PORTS, Limits
@@ -56,8 +57,7 @@ class WrongCall(Exception):
     as_json = False
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """One option; ``help`` is in the language that was in use when the table was made."""
 
     name: str

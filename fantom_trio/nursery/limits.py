@@ -1,6 +1,7 @@
 """Every bound of the nursery, each with its reason."""
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 __all__ = ["DEAD_SECONDS", "DEFAULT_SERVICE", "LISTENER_PORTS", "Limits"]
 
@@ -14,8 +15,7 @@ DEFAULT_SERVICE = "https://api64.ipify.org"
 DEAD_SECONDS = 45
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Times are seconds of Trio's clock, sizes bytes of UTF-8, or of memory where that is more.
 
     What one frame, line, record or word may hold stands in ``wire``, beside what reads it.

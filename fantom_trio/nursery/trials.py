@@ -1,7 +1,8 @@
 """The tries of verifying that an identity has left. Every link counts them; few verify anybody."""
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 __all__ = ["MAX_TRIES", "How", "Trials", "TrialsUsedUp"]
 
@@ -20,8 +21,7 @@ class TrialsUsedUp(Exception):
     """This identity had its tries of this way: only a new identity can be verified by it."""
 
 
-@dataclass(slots=True)
-class Trials:
+class Trials(Struct):
     """The tries of one identity. They outlive its links, and success gives none back."""
 
     code: int = 0

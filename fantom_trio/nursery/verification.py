@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from fantom_trio.nursery.trials import How, Trials, TrialsUsedUp
 from fantom_trio.wire.records import Verify
 from fantom_trio.wire.secret import Secret
@@ -25,27 +27,23 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Wished:
+class Wished(Struct, frozen=True):
     """The peer asked and our user has not: a line on the screen, nothing more."""
 
     how: How
 
 
-@dataclass(frozen=True, slots=True)
-class CodeReady:
+class CodeReady(Struct, frozen=True):
     """The code to compare. Only our own user's "same" verifies the peer."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
+class Matched(Struct, frozen=True):
     """The peer has the word: it is verified now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """A run proved nothing; ``flaw`` is None where the link ended first."""
 
     how: How

@@ -1,10 +1,12 @@
 """The REPL: one loop shows events, the other reads lines."""
 
 import contextlib
+import functools
 import math
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -40,8 +42,10 @@ from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.explain import explain_unlocked
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import explain_news
-from fantom_trio.repl.port_mapping import OpenPort
 from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View
+
+if TYPE_CHECKING:
+    from fantom_trio.repl.port_mapping import OpenPort
 
 __all__ = ["App"]
 
@@ -70,7 +74,6 @@ class App:
         #: Where the user wants to be reached.
         self.where = where
         self.own = OwnAddress(node, where, self.tell_news)
-        self.port = OpenPort(self)
         #: Ring for messages in conversations that are not active.
         self.bell = False
         self.active: Conversation | None = None
@@ -322,6 +325,13 @@ class App:
         )
         if not secrets_are_locked():
             await self.print(explain_unlocked(), alarm=True)
+
+    @functools.cached_property
+    def port(self) -> "OpenPort":
+        """Our port in the router's firewall; few ask for that, and only they import it."""
+        from fantom_trio.repl.port_mapping import OpenPort
+
+        return OpenPort(self)
 
     async def tell_news(self, news: AddressNews) -> None:
         """What became of our address."""

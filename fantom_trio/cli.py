@@ -29,6 +29,7 @@ from fantom_trio.options import NO_PEER, PEER_VARIABLE, TIMEOUT, WrongCall, read
 from fantom_trio.repl import languages
 from fantom_trio.repl.explain import explain_address, explain_listen
 from fantom_trio.repl.languages import _
+from fantom_trio.start import importing
 from fantom_trio.tell import Exit, tell
 
 if TYPE_CHECKING:
@@ -226,10 +227,11 @@ async def _follow(options: argparse.Namespace, own: Endpoint | None) -> int:
 
 async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
     # Imported here: a pipe need not wait for prompt_toolkit.
-    from fantom_trio.demo import echo
-    from fantom_trio.nursery import open_node
-    from fantom_trio.repl.app import App
-    from fantom_trio.repl.slash import COMMANDS
+    with importing():
+        from fantom_trio.demo import echo
+        from fantom_trio.nursery import open_node
+        from fantom_trio.repl.app import App
+        from fantom_trio.repl.slash import COMMANDS
 
     where = _where(options, own)
     limits = Limits() if options.timeout is None else Limits(punch_seconds=options.timeout)
@@ -248,7 +250,9 @@ async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
                 except ListenError as error:
                     tell(_no_loopback(error))
                     return Exit.USAGE
-            await App(node, where, COMMANDS, first_peer=first_peer).run()
+            with importing():  # of the terminal that fits
+                app = App(node, where, COMMANDS, first_peer=first_peer)
+            await app.run()
             n.cancel_scope.cancel()
         return 0
 

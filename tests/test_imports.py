@@ -49,7 +49,7 @@ RARE = {
 }  # fmt: skip
 #: What a chat needs, and a pipe that only sends does not.
 OF_A_CHAT = {
-    "prompt_toolkit", "wcwidth", "asyncio", "json", "difflib", "cryptography",
+    "prompt_toolkit", "wcwidth", "asyncio", "json", "difflib",
     "fantom_trio.follow", "fantom_trio.demo", "fantom_trio.repl.app", "fantom_trio.repl.render",
     "fantom_trio.nursery.node", "fantom_trio.nursery.links", "fantom_trio.nursery.conversation",
     "fantom_trio.nursery.verification", "fantom_trio.wire.verify", "fantom_trio.nursery.events",
@@ -100,7 +100,7 @@ def test_a_prompt_on_loopback_waits_for_nothing_that_is_not_asked_for_yet(tmp_pa
         program.close(force=True)
     modules = set(file.read_text().split())
     assert "prompt_toolkit" in modules
-    assert not modules & (RARE | {"cryptography"})
+    assert not modules & RARE
 
 
 def declared() -> dict[str, set[str]]:

@@ -4,6 +4,11 @@ Its shared secret and its private key pass through the memory of ``cryptography`
 wipe: the secret's last copy is moved into ours and overwritten, the private key is let go.
 """
 
+from cryptography.hazmat.primitives.asymmetric.mlkem import (
+    MLKEM768PrivateKey,
+    MLKEM768PublicKey,
+)
+
 from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
 from fantom_trio.wire.secret import Secret
 
@@ -17,9 +22,6 @@ class Decapsulator:
     """A key pair for one handshake: ``public`` goes out, one ciphertext comes back."""
 
     def __init__(self) -> None:
-        # Some 8 ms, which whoever waits for the prompt need not wait for.
-        from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
-
         self._private: MLKEM768PrivateKey | None = MLKEM768PrivateKey.generate()
         self.public = self._private.public_key().public_bytes_raw()
 
@@ -43,8 +45,6 @@ def encapsulate(public: bytes) -> tuple[bytes, Secret]:
 
     Raises ``RemoteProtocolError`` for a key that is none (FIPS 203, section 7.2).
     """
-    from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
-
     try:
         shared, ciphertext = MLKEM768PublicKey.from_public_bytes(public).encapsulate()
     except ValueError:

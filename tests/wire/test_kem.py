@@ -3,7 +3,6 @@
 import os
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import mlkem
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from kyber_py.ml_kem import ML_KEM_768  # type: ignore[import-untyped]
 
@@ -124,7 +123,7 @@ def test_the_library_s_copies_of_the_secret_are_overwritten(
 
     other = Watched()
     monkeypatch.setattr(
-        mlkem, "MLKEM768PublicKey", type("", (), {"from_public_bytes": lambda _: other})
+        kem, "MLKEM768PublicKey", type("", (), {"from_public_bytes": lambda _: other})
     )
     found.append(encapsulate(bytes(1184))[1])
     assert other.shared == bytes(32)

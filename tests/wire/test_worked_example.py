@@ -17,7 +17,6 @@ from types import SimpleNamespace
 
 import pytest
 import spake2  # type: ignore[import-untyped]
-from cryptography.hazmat.primitives.asymmetric import mlkem
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from nacl import bindings
 from spake2 import SPAKE2_A, SPAKE2_B
@@ -283,7 +282,7 @@ class Person:
         seed = data("keys", "kem d") + data("keys", "kem z")
         private = SimpleNamespace(generate=lambda: MLKEM768PrivateKey.from_seed_bytes(seed))
         monkeypatch.setattr(KeyPair, "generate", lambda: self.ephemeral)
-        monkeypatch.setattr(mlkem, "MLKEM768PrivateKey", private)
+        monkeypatch.setattr(kem, "MLKEM768PrivateKey", private)
         monkeypatch.setattr(kem, "encapsulate", self._encapsulate)
         # Both ends of a stream have the same state; only the header of a writer's is drawn.
         monkeypatch.setattr(

@@ -2,6 +2,6 @@
 
 import sys
 
-from fantom_trio.cli import main
+from fantom_trio.start import main
 
 sys.exit(main())

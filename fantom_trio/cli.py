@@ -7,10 +7,10 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import trio
 
-from fantom_trio.follow import follow
 from fantom_trio.hardening import harden, overwrite_freed, report
 from fantom_trio.lines import Lines, Unreadable, read_text
 from fantom_trio.nursery import (
@@ -23,17 +23,18 @@ from fantom_trio.nursery import (
     Limits,
     ListenError,
     ReachError,
-    Where,
     is_invite,
-    open_node,
-    with_zone,
 )
 from fantom_trio.once import Outcome, send_once
 from fantom_trio.options import NO_PEER, PEER_VARIABLE, TIMEOUT, WrongCall, read_options
 from fantom_trio.repl import languages
 from fantom_trio.repl.explain import explain_address, explain_listen
 from fantom_trio.repl.languages import _
+from fantom_trio.start import importing
 from fantom_trio.tell import Exit, tell
+
+if TYPE_CHECKING:
+    from fantom_trio.nursery import Where
 
 __all__ = ["main"]
 
@@ -119,6 +120,8 @@ def _send(options: argparse.Namespace, outcome: Outcome) -> int:
         _expect_input(lines=options.lines)
     port = _own_port(options, own)
     if own is not None:
+        from fantom_trio.nursery import with_zone  # few who send name an address of theirs
+
         with contextlib.suppress(ReachError):  # without a list of interfaces it stays as it is
             own = with_zone(own)
 
@@ -213,8 +216,10 @@ def _own_port(options: argparse.Namespace, own: Endpoint | None) -> int:
     return own.port if own else options.port or DEFAULT_PORT
 
 
-def _where(options: argparse.Namespace, own: Endpoint | None) -> Where:
+def _where(options: argparse.Namespace, own: Endpoint | None) -> "Where":
     """Where the user wants to be reached."""
+    from fantom_trio.nursery import Where
+
     mode = "given" if own else "local" if options.local else "loopback"
     if not (own or options.local or options.loopback or options.demo):
         mode = "public"
@@ -222,6 +227,8 @@ def _where(options: argparse.Namespace, own: Endpoint | None) -> Where:
 
 
 async def _follow(options: argparse.Namespace, own: Endpoint | None) -> int:
+    from fantom_trio.follow import follow  # which --once need not wait for
+
     return await follow(
         _where(options, own),
         own_port=_own_port(options, own),
@@ -233,9 +240,11 @@ async def _follow(options: argparse.Namespace, own: Endpoint | None) -> int:
 
 async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
     # Imported here: a pipe need not wait for prompt_toolkit.
-    from fantom_trio.demo import echo
-    from fantom_trio.repl.app import App
-    from fantom_trio.repl.slash import COMMANDS
+    with importing():
+        from fantom_trio.demo import echo
+        from fantom_trio.nursery import open_node
+        from fantom_trio.repl.app import App
+        from fantom_trio.repl.slash import COMMANDS
 
     where = _where(options, own)
     limits = Limits() if options.timeout is None else Limits(punch_seconds=options.timeout)
@@ -254,7 +263,9 @@ async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
                 except ListenError as error:
                     tell(_no_loopback(error))
                     return Exit.USAGE
-            await App(node, where, COMMANDS, first_peer=first_peer).run()
+            with importing():  # of the terminal that fits
+                app = App(node, where, COMMANDS, first_peer=first_peer)
+            await app.run()
             n.cancel_scope.cancel()
         return 0
 

@@ -7,7 +7,6 @@ import faulthandler
 import gc
 import logging
 import os
-import resource
 import sys
 import threading
 import traceback
@@ -42,7 +41,10 @@ def harden() -> None:
     is a crash report, or nothing.
     """
     os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         # The limit says nothing to a program that the system hands its cores to (core(5)).
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -2,9 +2,9 @@
 
 import os
 import sys
-from dataclasses import dataclass, field
 
 import trio
+from msgspec import Struct, field
 
 from fantom_trio.lines import Lines
 from fantom_trio.nursery import (
@@ -33,8 +33,7 @@ from fantom_trio.tell import Exit, as_json, tell, unwritten, write
 __all__ = ["Outcome", "send_once"]
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What became of a call, filled in as it goes on: what ``--json`` prints.
 
     ``delivered``: everything was confirmed, and the exit code is 0. ``peer``: the address that was

@@ -1,12 +1,12 @@
 """The options, in one table: their parser, ``--help``, completion and the man page come from it."""
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
+
+from msgspec import Struct
 
 from fantom_trio import __version__
 from fantom_trio.nursery import DEFAULT_PORT, DEFAULT_SERVICE, LISTENER_PORTS, Limits
@@ -57,8 +57,7 @@ class WrongCall(Exception):
     as_json = False
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """One option; ``help`` is in the language that was in use when the table was made."""
 
     name: str
@@ -334,6 +333,8 @@ def _left_over(
 def _unknown(options: Sequence[Option], word: str, words: Sequence[str]) -> str:
     name = word.partition("=")[0]
     names = [each.name for each in options]
+    import difflib  # for calls that are wrong
+
     near = difflib.get_close_matches(name, names, 1)
     if not near and len(name) > 2:
         near = [known for known in names if known.startswith(name)]

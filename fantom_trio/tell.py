@@ -2,11 +2,11 @@
 
 import contextlib
 import enum
-import json
+import functools
 import os
 import select
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.languages import _
@@ -15,9 +15,6 @@ __all__ = ["Exit", "as_json", "tell", "unwritten", "write"]
 
 #: JSON lets these stand, and much that reads line by line takes them for the end of a line.
 _LINE_BREAKS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
-
-_encode = json.JSONEncoder(ensure_ascii=False).encode
-_encode_in_ascii = json.JSONEncoder().encode
 
 
 class Exit(enum.IntEnum):
@@ -51,14 +48,23 @@ def unwritten(error: OSError | None) -> Exit:
     return Exit.UNWRITTEN
 
 
+@functools.cache
+def _encoders() -> tuple[Callable[[object], str], Callable[[object], str]]:
+    """The second one gives ASCII; imported when somebody wants JSON."""
+    import json
+
+    return json.JSONEncoder(ensure_ascii=False).encode, json.JSONEncoder().encode
+
+
 def as_json(fields: Mapping[str, object], *, to_terminal: bool) -> bytes:
     """``fields`` as one line of JSON, in UTF-8.
 
     For a terminal it is ASCII where anything in it could do more than be read: the same JSON.
     """
-    line = _encode(fields)
+    encode, encode_in_ascii = _encoders()
+    line = encode(fields)
     if to_terminal and sanitize.line(line) != line:
-        line = _encode_in_ascii(fields)
+        line = encode_in_ascii(fields)
     elif not line.isascii():
         line = line.translate(_LINE_BREAKS)
     return line.encode() + b"\n"

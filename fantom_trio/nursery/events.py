@@ -1,8 +1,9 @@
 """What a node tells, in the order in which it came to be."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct  # made in a fortieth of the time that a dataclass takes
 
 from fantom_trio.nursery.connection import Ending
 from fantom_trio.nursery.conversation import Conversation
@@ -31,16 +32,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Dialing:
+class Dialing(Struct, frozen=True):
     """We began to dial the conversation's peer."""
 
     conversation: Conversation
     endpoint: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
+class Unanswered(Struct, frozen=True):
     """Nobody answered our dial for so many seconds; a dial to ``own``, our listener, would help."""
 
     conversation: Conversation
@@ -49,8 +48,7 @@ class Unanswered:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class DialFailed:
+class DialFailed(Struct, frozen=True):
     """We could not reach a peer; without a conversation where not even a name was found."""
 
     conversation: Conversation | None
@@ -58,15 +56,13 @@ class DialFailed:
     error: DialError
 
 
-@dataclass(frozen=True, slots=True)
-class AlreadyUp:
+class AlreadyUp(Struct, frozen=True):
     """We were asked to dial, and our link to that peer is up."""
 
     conversation: Conversation
 
 
-@dataclass(frozen=True, slots=True)
-class LinkUp:
+class LinkUp(Struct, frozen=True):
     """A link belongs to a conversation and can be used. ``first``: none was up before.
 
     ``stranger_at``: a conversation with somebody else that has the same address.
@@ -79,24 +75,21 @@ class LinkUp:
     stranger_at: Conversation | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(Struct, frozen=True):
     """The peer we dialed in ``gone`` is the one of ``conversation``, where all goes on."""
 
     gone: Conversation
     conversation: Conversation
 
 
-@dataclass(frozen=True, slots=True)
-class Redialing:
+class Redialing(Struct, frozen=True):
     """The last link of a conversation broke: we dial until one is up, or the user stops it."""
 
     conversation: Conversation
     endpoint: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class LinkEnded:
+class LinkEnded(Struct, frozen=True):
     """A link is gone and its keys are wiped. ``last``: no other one of the conversation is up.
 
     Without a conversation it was a stranger who never got as far as one.
@@ -109,55 +102,48 @@ class LinkEnded:
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """The peer said these, all of one read; they stand in the history."""
 
     conversation: Conversation
     messages: Sequence[Message]
 
 
-@dataclass(frozen=True, slots=True)
-class NotShown:
+class NotShown(Struct, frozen=True):
     """So many messages stand in the history that the screen was too slow to take."""
 
     conversation: Conversation
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """A link took these of our messages."""
 
     conversation: Conversation
     messages: Sequence[Message]
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """The peer acknowledged these of our messages."""
 
     conversation: Conversation
     messages: Sequence[Message]
 
 
-@dataclass(frozen=True, slots=True)
-class Verifying:
+class Verifying(Struct, frozen=True):
     """Something came of a verification: a wish, a code to compare, a match, a failure."""
 
     conversation: Conversation
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryFull:
+class HistoryFull(Struct, frozen=True):
     """The conversation began to forget its oldest messages; told once."""
 
     conversation: Conversation
 
 
-@dataclass(frozen=True, slots=True)
-class DescriptorsOut:
+class DescriptorsOut(Struct, frozen=True):
     """The system gave no descriptor for whoever knocked; told once a minute at most.
 
     They wait, and are let in as soon as there is one.

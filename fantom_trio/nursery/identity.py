@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.message import Message
-from fantom_trio.nursery.verification import Trials
+from fantom_trio.nursery.trials import Trials
 from fantom_trio.wire import Delivery, Endpoint, fingerprint
 
 __all__ = ["Identities", "PeerIdentity"]

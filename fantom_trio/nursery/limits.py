@@ -1,18 +1,21 @@
 """Every bound of the nursery, each with its reason."""
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
-__all__ = ["DEAD_SECONDS", "LISTENER_PORTS", "Limits"]
+__all__ = ["DEAD_SECONDS", "DEFAULT_SERVICE", "LISTENER_PORTS", "Limits"]
 
 #: The ports a listener may have: the original takes no others.
 LISTENER_PORTS = range(30000, 65536)
+
+#: Who tells us our public address: it stands here for the options, which ask nobody.
+DEFAULT_SERVICE = "https://api64.ipify.org"
 
 #: A peer that is gone without a word is noticed after about this long: three missed answers.
 DEAD_SECONDS = 45
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Times are seconds of Trio's clock, sizes bytes of UTF-8, or of memory where that is more.
 
     What one frame, line, record or word may hold stands in ``wire``, beside what reads it.

@@ -3,16 +3,17 @@
 import ipaddress
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 import trio
+from msgspec import Struct
 
 from fantom_trio.nursery.changes import Surroundings, network_of, open_changes, way_out
 from fantom_trio.nursery.errors import ListenError, ReachError, ReachProblem
+from fantom_trio.nursery.limits import DEFAULT_SERVICE
 from fantom_trio.nursery.node import Node
 from fantom_trio.nursery.reach import (
-    DEFAULT_SERVICE,
     link_local_address,
     public_address,
     with_zone,
@@ -41,8 +42,7 @@ _GLOBAL = ipaddress.IPv6Network("2000::/3")
 _PASSING = (ReachProblem.UNREACHABLE, ReachProblem.TIMED_OUT, ReachProblem.STATUS)
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(Struct, frozen=True):
     """Where the user wants to be reached: a given address, or a mode that finds one."""
 
     mode: str = "public"  # or "local", "loopback", "given"
@@ -52,37 +52,32 @@ class Where:
     open_port: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AskingService:
+class AskingService(Struct, frozen=True):
     """The address service at that URL is being asked, for the first time."""
 
     service: str
 
 
-@dataclass(frozen=True, slots=True)
-class AddressUnknown:
+class AddressUnknown(Struct, frozen=True):
     """The wanted address was not found; until it is, ``near`` has to do."""
 
     error: ReachError
     near: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class ListeningAt:
+class ListeningAt(Struct, frozen=True):
     """Others can dial us there."""
 
     where: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class CannotListen:
+class CannotListen(Struct, frozen=True):
     """The listener did not move there; one that was up before stays."""
 
     error: ListenError
 
 
-@dataclass(frozen=True, slots=True)
-class AddressGone:
+class AddressGone(Struct, frozen=True):
     """No interface has it any more, and nobody can dial us; ``error`` says why there is no other.
 
     ``given``: no other one is looked for.
@@ -93,16 +88,14 @@ class AddressGone:
     error: ReachError
 
 
-@dataclass(frozen=True, slots=True)
-class AddressMoved:
+class AddressMoved(Struct, frozen=True):
     """The listener moved to ``where``; ``gone`` is where it was, if no interface has that now."""
 
     where: Endpoint
     gone: Endpoint | None
 
 
-@dataclass(frozen=True, slots=True)
-class AddressBack:
+class AddressBack(Struct, frozen=True):
     """An interface has an address again that was told as gone."""
 
     where: Endpoint

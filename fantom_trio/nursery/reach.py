@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
-from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +18,13 @@ import trio
 
 from fantom_trio.nursery.errors import ReachError, ReachProblem
 from fantom_trio.nursery.interfaces import Interface, list_interfaces, port_holder
+from fantom_trio.nursery.limits import DEFAULT_SERVICE
 from fantom_trio.wire.address import AddressError, AddressProblem, Endpoint, canonical_host
 
 if TYPE_CHECKING:
     import httpx
 
 __all__ = [
-    "DEFAULT_SERVICE",
     "SERVICE_TIMEOUT",
     "Interface",
     "ReachError",
@@ -40,8 +39,6 @@ __all__ = [
     "public_address",
     "with_zone",
 ]
-
-DEFAULT_SERVICE = "https://api64.ipify.org"
 
 SERVICE_TIMEOUT = 5.0  # seconds for name, connection, TLS and answer together
 MAX_ANSWER = 256  # bytes: five times the longest address
@@ -239,6 +236,8 @@ async def _read(response: "httpx.Response") -> bytes:
 def _ahead_of(date: str) -> float | None:
     """Seconds that our clock is ahead of an HTTP date, which is cut to whole seconds."""
     try:
+        from email.utils import mktime_tz, parsedate_tz  # as httpx, not before it is needed
+
         parsed = parsedate_tz(date)
         then = -1 if parsed is None else mktime_tz(parsed)
         return time.time() - then - 0.5 if then in CALENDAR else None

@@ -6,83 +6,44 @@ begins the next. A link keeps its records in order, so both sides count the same
 arrives during a run says that the peer's own run is over, and belongs to the next one.
 """
 
-import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from msgspec import Struct
+
+from fantom_trio.nursery.trials import How, Trials, TrialsUsedUp
 from fantom_trio.wire.records import Verify
 from fantom_trio.wire.secret import Secret
 from fantom_trio.wire.verify import CodeRun, Flaw, Move, VerificationFailed, WordRun
 
 __all__ = [
-    "MAX_TRIES",
     "CodeReady",
     "Failed",
-    "How",
     "Matched",
     "Outcome",
-    "Trials",
-    "TrialsUsedUp",
     "Verification",
     "Wished",
 ]
 
-#: Of each way, per identity: a man in the middle has one guess a try.
-MAX_TRIES = 3
 
-
-class How(enum.Enum):
-    """The two ways; the values are the wire's."""
-
-    CODE = "code"
-    WORD = "word"
-
-
-class TrialsUsedUp(Exception):
-    """This identity had its tries of this way: only a new identity can be verified by it."""
-
-
-@dataclass(slots=True)
-class Trials:
-    """The tries of one identity. They outlive its links, and success gives none back."""
-
-    code: int = 0
-    word: int = 0
-
-    def used_up(self, how: How) -> bool:
-        """Whether no try of this way is left."""
-        return (self.code if how is How.CODE else self.word) >= MAX_TRIES
-
-    def count(self, how: How) -> None:
-        """One more."""
-        if how is How.CODE:
-            self.code += 1
-        else:
-            self.word += 1
-
-
-@dataclass(frozen=True, slots=True)
-class Wished:
+class Wished(Struct, frozen=True):
     """The peer asked and our user has not: a line on the screen, nothing more."""
 
     how: How
 
 
-@dataclass(frozen=True, slots=True)
-class CodeReady:
+class CodeReady(Struct, frozen=True):
     """The code to compare. Only our own user's "same" verifies the peer."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
+class Matched(Struct, frozen=True):
     """The peer has the word: it is verified now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """A run proved nothing; ``flaw`` is None where the link ended first."""
 
     how: How

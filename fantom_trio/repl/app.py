@@ -5,6 +5,7 @@ import math
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -17,22 +18,17 @@ from fantom_trio.nursery import (
     DialFailed,
     Dialing,
     Endpoint,
-    Granted,
     LinkEnded,
     LinkUp,
     ListeningAt,
-    Lost,
     Merged,
     Message,
-    NobodyBefore,
     Node,
     NodeEvent,
     NotShown,
     NoWayBack,
-    OpenPort,
     OutboxFull,
     OwnAddress,
-    PortNews,
     Received,
     State,
     Where,
@@ -45,8 +41,10 @@ from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.explain import explain_unlocked
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import explain_news
-from fantom_trio.repl.port_mapping import explain_port
 from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View
+
+if TYPE_CHECKING:
+    from fantom_trio.nursery import OpenPort, PortNews
 
 __all__ = ["App"]
 
@@ -76,8 +74,9 @@ class App:
         self.terminal = terminal or open_terminal(completer=self._complete, shortcuts=SHORTCUTS)
         #: Where the user wants to be reached.
         self.where = where
-        self.port = OpenPort(self._tell_port)
-        self.own = OwnAddress(node, where, self.tell_news, self.port.look_again)
+        #: None: the router is not asked.
+        self.port = self._open_port() if where.open_port else None
+        self.own = OwnAddress(node, where, self.tell_news, self._look_again)
         #: Ring for messages in conversations that are not active.
         self.bell = False
         self.active: Conversation | None = None
@@ -109,7 +108,8 @@ class App:
                 self.refresh()
                 await self._welcome()
                 nursery.start_soon(self._show_events)
-                nursery.start_soon(self.port.run)
+                if self.port is not None:
+                    nursery.start_soon(self.port.run)
                 await nursery.start(self.own.run)
                 await self._read_lines()
                 self.stop()
@@ -358,18 +358,32 @@ class App:
         if not secrets_are_locked():
             await self.print(explain_unlocked(), alarm=True)
 
+    def _look_again(self) -> None:
+        """The network is another one, or this machine slept."""
+        if self.port is not None:
+            self.port.look_again()
+
+    def _open_port(self) -> "OpenPort":
+        """Few ask for that, and only they import it."""
+        from fantom_trio.nursery import OpenPort
+
+        return OpenPort(self._tell_port)
+
     async def tell_news(self, news: AddressNews) -> None:
         """What became of our address."""
         for text, alarm in explain_news(news):
             await self.print(text, alarm=alarm)
-        if self.where.open_port:
+        if self.port is not None:
             self.port.follow(news)
         listens = isinstance(news, (ListeningAt, AddressMoved, AddressBack))
         if listens and self._first_peer is not None:
             self.node.connect(self._first_peer, "echo")
             self._first_peer = None
 
-    async def _tell_port(self, news: PortNews, listener: Endpoint) -> None:
+    async def _tell_port(self, news: "PortNews", listener: Endpoint) -> None:
+        from fantom_trio.nursery import Granted, Lost, NobodyBefore
+        from fantom_trio.repl.port_mapping import explain_port
+
         alarm = not isinstance(news, (Granted, Lost, NobodyBefore))
         await self.print(explain_port(news, listener), alarm=alarm)
 

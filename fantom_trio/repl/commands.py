@@ -15,6 +15,8 @@ from itertools import zip_longest
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias
 
+from msgspec import Struct
+
 from fantom_trio.nursery import AddressError, Conversation, Endpoint, Invite, is_invite
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.explain import explain_address
@@ -37,15 +39,13 @@ class CommandError(Exception):
         super().__init__(sanitize.line(text))
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """What completion may suggest; immutable, because another thread reads it."""
 
     peers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """One parameter of a command, and how it is read from words."""
 
     name: str
@@ -105,8 +105,7 @@ class Parameter:
                 yield from snapshot.peers
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One command: its name without the slash, its handler, and what follows from that."""
 
     name: str

@@ -1,6 +1,6 @@
 """What went wrong, as one sentence for a person: what failed, and what to try."""
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from fantom_trio.nursery import (
     AddressError,
@@ -9,9 +9,6 @@ from fantom_trio.nursery import (
     DialProblem,
     Ending,
     Endpoint,
-    Failed,
-    Flaw,
-    How,
     ListenError,
     ReachError,
     ReachProblem,
@@ -20,6 +17,9 @@ from fantom_trio.nursery import (
 )
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.languages import _
+
+if TYPE_CHECKING:
+    from fantom_trio.nursery import Failed
 
 __all__ = [
     "explain_address",
@@ -277,8 +277,10 @@ def _explain_punching(error: DialError, own: Endpoint, where: str) -> str:
         " {port} in your router and let your peer dial you.", **ask)  # fmt: skip
 
 
-def explain_failed(failed: Failed) -> str:
+def explain_failed(failed: "Failed") -> str:
     """Why a verification proved nothing, as a clause, and what to try."""
+    from fantom_trio.nursery import Flaw, How  # which --once never needs
+
     match failed.flaw:
         case None if failed.how is How.CODE:
             return _("the link ended before you both had compared the code")

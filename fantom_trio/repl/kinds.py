@@ -64,7 +64,8 @@ _SINGLE = (
     "\u048a-\u052f\u0531-\u0556\u0561-\u0587\u05d0-\u05ea\u0620-\u064a\u0671-\u06d3\u10d0-\u10fa"
     "\u1e00-\u1eff\u2010-\u2015\u2018-\u2026\u2039\u203a\u2500-\u259f\ue000-\uf8ff"
 )
-VARIED = re.compile(f"[^\n{_SINGLE}]")
+#: Matches any other; a part of larger patterns, and no start compiles it by itself.
+VARIED = f"[^\n{_SINGLE}]"
 
 
 @functools.cache

@@ -8,13 +8,9 @@ language.
 import errno
 import gettext
 import os
-import tempfile
+import sys
 from functools import lru_cache
 from pathlib import Path
-
-import platformdirs
-
-from fantom_trio.repl.tengwar import write
 
 __all__ = ["LANGUAGES", "current", "n_", "preferred", "remember", "use", "_"]
 
@@ -29,20 +25,21 @@ class _Tengwar(gettext.NullTranslations):
     """The Sindarin catalogue in Tengwar; what it lacks stays English, and in Latin letters."""
 
     def __init__(self) -> None:
+        from fantom_trio.repl.tengwar import write
+
         super().__init__()
+        #: More than there are texts: the prompt and the toolbar are made anew at every event.
+        self._written = lru_cache(maxsize=1024)(write)
         self._sindarin = gettext.translation(_DOMAIN, _LOCALE, ["sindarin"])
 
     def gettext(self, message: str) -> str:
         translated = self._sindarin.gettext(message)
-        return message if translated == message else _written(translated)
+        return message if translated == message else self._written(translated)
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
         translated = self._sindarin.ngettext(msgid1, msgid2, n)
-        return translated if translated in (msgid1, msgid2) else _written(translated)
+        return translated if translated in (msgid1, msgid2) else self._written(translated)
 
-
-#: More than there are texts: the prompt and the toolbar are made anew at every event.
-_written = lru_cache(maxsize=1024)(write)
 
 _language = "en"
 _catalogue: gettext.NullTranslations = gettext.NullTranslations()
@@ -78,6 +75,14 @@ def n_(one: str, many: str, n: int, /, **fields: object) -> str:
 
 
 def _file() -> Path:
+    """Raises ``OSError``."""
+    if sys.platform == "linux":  # as platformdirs has it, which no start then waits for
+        if os.path.isabs(base := os.environ.get("XDG_CONFIG_HOME", "")):
+            return Path(base, "fantom-trio", "language")
+        if os.path.isabs(home := os.environ.get("HOME", "")):
+            return Path(home, ".config", "fantom-trio", "language")
+    import platformdirs
+
     try:
         return platformdirs.user_config_path("fantom-trio") / "language"
     except RuntimeError as error:  # no HOME, and no entry for this user
@@ -100,6 +105,8 @@ def preferred() -> str:
 
 def remember(language: str) -> None:
     """Write the choice down for the next run, whole or not at all; raises ``OSError``."""
+    import tempfile
+
     file = _file()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8", delete=False) as new:

@@ -20,6 +20,7 @@ __all__ = ["cells", "cut", "fold", "wrap"]
 
 _TIED = f"{STACKED}S"
 _STYLE = re.compile("\x1b\\[[0-9]+m")
+_VARIED = re.compile(VARIED)
 _FSI, _PDI = "\u2068\u2069"
 _NOT_SPACE = re.compile("[^ ]|\\Z")
 # The Linux console has no combining marks: it draws each beside its base.
@@ -81,12 +82,12 @@ def wrap(lines: list[str], width: int) -> list[str]:
     The spaces at a break are left out. ``width`` is at least 2: a wide character needs that.
     """
     text = "\n".join(lines)
-    if not VARIED.search(text):
+    if not _VARIED.search(text):
         return _single(width).findall(text + "\n")
     pieces: list[str] = []
     for line in lines:
         # No character takes more than three cells.
-        if 3 * len(line) <= width or (len(line) <= width and not VARIED.search(line)):
+        if 3 * len(line) <= width or (len(line) <= width and not _VARIED.search(line)):
             pieces.append(line)
         else:
             pieces += [line[start:end] for start, end in _spans(line, width, width)]
@@ -99,7 +100,7 @@ def _spans(line: str, first: int, further: int) -> Iterator[tuple[int, int]]:
     while True:
         end = start + room
         # One more: it may be a mark on the last.
-        if plain := end < size and not VARIED.search(line, start, end + 1):
+        if plain := end < size and not _VARIED.search(line, start, end + 1):
             pass
         elif (end := _fit(line, start, room)) == size:
             yield start, end

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import segno
-
 __all__ = ["Drawing", "draw"]
 
 #: Modules of margin, the wider one where there is room. The standard asks for four; readers do with
@@ -30,6 +28,8 @@ def draw(text: str, columns: int | None = None) -> Drawing:
 
     Where there are fewer ``columns`` it has less margin.
     """
+    import segno  # for the few who want one
+
     code = segno.make(text, micro=False, error="l", boost_error=True)
     size = code.symbol_size(border=0)[0]
     wide, narrow = QUIET_ZONES

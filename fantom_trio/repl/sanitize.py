@@ -45,7 +45,7 @@ _RIGHT_TO_LEFT = re.compile(
 # start, are looked at more closely, as is what is shown only in some places or never.
 _MAY_STACK = "(?:[^\\w\\x00-\x7f]|[\u1161-\u11ff\ud7b0-\ud7fb])"
 _SUSPECT = re.compile(
-    f"{VARIED.pattern}(?:(?<=[{''.join(KINDS[kind] for kind in 'HJNVWvf123')}])"
+    f"{VARIED}(?:(?<=[{''.join(KINDS[kind] for kind in 'HJNVWvf123')}])"
     f"|(?<=^{_MAY_STACK})|(?<={_MAY_STACK}){_MAY_STACK}{{{MARKS_ON_ONE_BASE}}})",
     re.MULTILINE,
 )

@@ -11,10 +11,10 @@ import re
 import select
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TextIO
 
 import trio
+from msgspec import Struct
 
 __all__ = ["Fragments", "Line", "Suggestion", "Terminal", "View", "is_capable"]
 
@@ -31,8 +31,7 @@ _STYLE = re.compile("\x1b\\[[0-9;:]*m")
 _CONTROL = re.compile("\x1b(?!\\[[0-9;:]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """What stands around the input line, and what it means.
 
     ``toolbar`` is one line, cut to the width; ``context`` comes back with a line.
@@ -43,8 +42,7 @@ class View:
     context: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """What a person sent with Enter, or a shortcut for them.
 
     ``context`` is that of the view that was on the screen, never of a newer one. Line breaks in
@@ -55,8 +53,7 @@ class Line:
     context: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
+class Suggestion(Struct, frozen=True):
     """One way to go on: ``text`` takes the place of the last ``replaces`` characters."""
 
     text: str

@@ -23,11 +23,12 @@ import hmac
 import secrets
 import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
-
-from spake2 import SPAKE2_A, SPAKE2_B  # type: ignore[import-untyped]
+from typing import TYPE_CHECKING, NamedTuple
 
 from fantom_trio.wire.secret import Secret
+
+if TYPE_CHECKING:
+    from spake2 import SPAKE2_A, SPAKE2_B  # type: ignore[import-untyped]
 
 __all__ = [
     "MAX_WORD",
@@ -231,6 +232,8 @@ class WordRun:
 
     def _speak(self) -> bytes:
         """Our SPAKE2 message. From here on the library has the word, and we need it no more."""
+        from spake2 import SPAKE2_A, SPAKE2_B  # some 20 ms, and few ever compare a word
+
         side = SPAKE2_A if self._initiator else SPAKE2_B
         self._spake = side(self._word.reveal(), idA=self._hash, idB=self._hash)
         self._word.wipe()

@@ -7,12 +7,10 @@ from itertools import islice
 
 import pytest
 
+from fantom_trio.nursery.trials import MAX_TRIES, Trials, TrialsUsedUp
 from fantom_trio.nursery.verification import (
-    MAX_TRIES,
     CodeReady,
     Failed,
-    Trials,
-    TrialsUsedUp,
     Verification,
 )
 from fantom_trio.wire import Link, RemoteProtocolError, Role, fingerprint

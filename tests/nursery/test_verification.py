@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from fantom_trio.nursery.trials import MAX_TRIES, How, Trials, TrialsUsedUp
 from fantom_trio.nursery.verification import (
-    MAX_TRIES,
     CodeReady,
     Failed,
-    How,
     Matched,
     Outcome,
-    Trials,
-    TrialsUsedUp,
     Verification,
     Wished,
 )

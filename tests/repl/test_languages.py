@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from fantom_trio.repl import languages
@@ -129,11 +130,12 @@ def test_tengwar_is_the_sindarin_text_in_other_letters_before_its_fields_are_fil
 
 def test_in_tengwar_a_text_is_written_once_however_often_it_is_shown() -> None:
     use("tengwar")
-    languages._written.cache_clear()
+    catalogue = languages._catalogue
+    assert isinstance(catalogue, languages._Tengwar)
     for _each in range(3):
         _("(nobody)")
         n_(*WAITING, 2)
-    assert languages._written.cache_info().misses == 2
+    assert catalogue._written.cache_info().misses == 2
 
 
 def test_going_back_and_forth_leaves_nothing_of_the_other_language() -> None:
@@ -356,6 +358,28 @@ def test_the_catalogues_are_where_the_program_looks() -> None:
     assert {path.name for path in languages._LOCALE.iterdir()} == set(TRANSLATED)
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"XDG_CONFIG_HOME": "/config"},
+        {"HOME": "/home/me"},
+        {"HOME": "/home/me/", "XDG_CONFIG_HOME": "/config/"},
+        {"HOME": "/home/me", "XDG_CONFIG_HOME": "~/config"},
+        {"HOME": "/home/me", "XDG_CONFIG_HOME": ""},
+        {"HOME": "me"},
+    ],
+)
+def test_the_choice_stands_where_platformdirs_would_have_it(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(variable)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    assert languages._file() == platformdirs.user_config_path("fantom-trio") / "language"
+
+
 def test_without_a_home_nothing_is_remembered_and_the_system_s_language_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -363,6 +387,8 @@ def test_without_a_home_nothing_is_remembered_and_the_system_s_language_counts(
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr("platformdirs.user_config_path", homeless)
+    for variable in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(variable)
     for variable in ("LC_ALL", "LC_MESSAGES"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("LANG", "ru_RU.UTF-8")

@@ -8,11 +8,11 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pexpect
 import pytest
+from msgspec.structs import replace
 
 from fantom_trio import completion
 from fantom_trio.completion import script

@@ -16,9 +16,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import spake2  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from nacl import bindings
-from spake2 import SPAKE2_A, SPAKE2_B  # type: ignore[import-untyped]
+from spake2 import SPAKE2_A, SPAKE2_B
 
 from fantom_trio.wire import (
     Endpoint,
@@ -386,7 +387,7 @@ def test_our_two_sides_compare_the_example_s_word(monkeypatch: pytest.MonkeyPatc
     for side, name in ((SPAKE2_A, "x"), (SPAKE2_B, "y")):
         drawn = int.from_bytes(data("word", name), "little").to_bytes(64, "big")
         with_drawn = functools.partial(side, entropy_f=lambda size, drawn=drawn: drawn)
-        monkeypatch.setattr(verify, side.__name__, with_drawn)
+        monkeypatch.setattr(spake2, side.__name__, with_drawn)
     h = data("message 3", "h 3")
     typed = RECORDED["word"]["typed"]
     initiator = WordRun(h, verify.prepare_word(typed), initiator=True)

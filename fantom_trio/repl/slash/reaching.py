@@ -14,7 +14,6 @@ from fantom_trio.nursery import (
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.app import App
 from fantom_trio.repl.commands import CommandError
-from fantom_trio.repl.doctor import examine
 from fantom_trio.repl.explain import explain_reach
 from fantom_trio.repl.languages import _
 from fantom_trio.repl.own_address import explain_absence
@@ -100,6 +99,8 @@ async def doctor(app: App) -> None:
     It looks at your addresses, the route, the listener, the firewall and the clock, and
     says what to do. A verified peer who is connected is asked to dial back.
     """
+    from fantom_trio.repl.doctor import examine  # long, and often nobody asks
+
     await examine(app)
 
 
@@ -111,7 +112,8 @@ async def listen(app: App, port: int | Literal["off"] | None = None) -> None:
     """
     if port == "off":
         app.own.stop_finding()
-        app.port.stop()
+        if app.port is not None:
+            app.port.stop()
         await app.node.stop_listening()
         await app.print(_("Nobody can dial you now; open links stay open."))
         return

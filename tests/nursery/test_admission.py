@@ -32,6 +32,7 @@ from fantom_trio.nursery.admission import Admission, group_of
 from fantom_trio.nursery.connection import Connection, NotAdmitted
 from fantom_trio.nursery.descriptors import Door
 from fantom_trio.nursery.network import Listener, Stream
+from fantom_trio.nursery.tcp import TcpListener, TcpStream
 from fantom_trio.wire import Endpoint, Link, Role
 from tests.classic_peer import ClassicPeer
 from tests.nursery.ends import PATIENCE, Peer, listening_node, next_event, next_texts
@@ -640,17 +641,17 @@ async def test_an_event_tells_of_it_and_the_next_one_is_let_in(
             await Peer.dial(node)
             await wait_all_tasks_blocked(0.01)
             assert len(node.admission) == 1
-            accept = trio.SocketListener.accept
+            accept = TcpListener.accept
             failures = iter([OSError(24, "Too many open files")])
 
-            async def scarce(self: trio.SocketListener) -> trio.SocketStream:
+            async def scarce(self: TcpListener) -> TcpStream:
                 stream = await accept(self)
                 for failure in failures:
-                    stream.socket.close()
+                    stream.close()
                     raise failure
                 return stream
 
-            monkeypatch.setattr(trio.SocketListener, "accept", scarce)
+            monkeypatch.setattr(TcpListener, "accept", scarce)
             await Peer.dial(node)  # it is waited for with the old accept
             lost = await Peer.dial(node)
             assert await lost.read_end() == b""

@@ -208,7 +208,7 @@ async def test_cancelled_in_any_await_the_keys_are_wiped_and_the_node_lives(
 def is_closed(connection: Connection) -> bool:
     stream = connection._stream
     assert isinstance(stream, TcpStream)
-    return stream._stream.socket.fileno() == -1
+    return stream._sock.fileno() == -1
 
 
 async def _until_cancelled(

@@ -94,13 +94,21 @@ class Links(DialBacks):
             await self._ended(connection, ending)
 
     async def _meet(self, connection: Connection) -> None:
-        with self._arrivals.handshake(connection), self.admission.handshake(connection):
+        self._arrivals.begin(connection)
+        try:
+            self.admission.enter(connection)
             await connection.handshake(self._limits.handshake_seconds, self._greeter)
-        with self._crowd.place(connection):
+        finally:
+            self.admission.leave(connection)
+            self._arrivals.end(connection)
+        self._crowd.enter(connection)
+        try:
             if connection.link.kind is LinkKind.NATIVE:
                 await self._converse(connection, self._dialed_by(connection))
             else:
                 await take_texts(connection, self._join, self._teller)
+        finally:
+            self._crowd.leave(connection)
 
     async def _join(self, connection: Connection, listener: Endpoint) -> Conversation:
         """A classic link that a peer dialed belongs to a conversation from here on."""

@@ -1,7 +1,6 @@
 """The node: one nursery with one listener task and one task per connection."""
 
 import contextlib
-import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -29,9 +28,6 @@ from fantom_trio.nursery.verification import Verification
 from fantom_trio.wire import DEFAULT_PORT, Endpoint, Invite, KeyPair, Secret, fingerprint
 
 __all__ = ["NoWayBack", "Node", "NotLinked", "open_node"]
-
-# It warns when descriptors run out, ten times a second; ``Door`` tells it once.
-logging.getLogger("trio.serve_listeners").addHandler(logging.NullHandler())
 
 
 class NoWayBack(Exception):
@@ -357,11 +353,10 @@ class Node:
         try:
             with trio.CancelScope() as scope:
                 task_status.started(scope)
-                # It closes the listener on every way out, and waits when descriptors run out.
                 door = Door(
                     listener, self.limits.descriptors_pause, self._links.make_room,
                     lambda: self._teller.try_tell(DescriptorsOut()),
                 )  # fmt: skip
-                await trio.serve_listeners(self._links.serve, [door], handler_nursery=self._nursery)
+                await door.serve(self._links.serve, self._nursery)
         finally:
             stopped.set()

@@ -67,7 +67,8 @@ class Hall:
 
     def enter(self, host: str, zone: str = "") -> Connection:
         new = connection(host, zone)
-        self._stack.enter_context(self.admission.handshake(new))
+        self.admission.enter(new)
+        self._stack.callback(self.admission.leave, new)
         return new
 
     def close(self) -> None:
@@ -198,9 +199,13 @@ class Gate:
         self.admission = Admission(limits or Limits(), lambda peer: peer.host in known)
 
     def lets_in(self, host: str) -> bool:
-        with contextlib.suppress(NotAdmitted), self.admission.handshake(connection(host)):
-            return True
-        return False
+        new = connection(host)
+        try:
+            self.admission.enter(new)
+        except NotAdmitted:
+            return False
+        self.admission.leave(new)
+        return True
 
     def count(self, host: str, knocks: int = 100) -> int:
         return sum(self.lets_in(host) for _ in range(knocks))
@@ -620,7 +625,8 @@ async def test_a_lack_of_descriptors_is_told_once_and_accept_does_not_spin(
     async def serve(listener: Listener, seconds: float) -> None:
         room = lambda: asked_for_room.append(trio.current_time())  # noqa: E731
         with trio.move_on_after(seconds):
-            await trio.serve_listeners(_never, [Door(listener, 60, room, tell)])
+            async with trio.open_nursery() as nursery:
+                await Door(listener, 60, room, tell).serve(_never, nursery)
 
     listener = _Scarce(300)
     await serve(listener, 100)

@@ -32,7 +32,7 @@ from tests.nursery.ends import (
 )
 
 #: The node's own tasks for links; every step of theirs ends in an await.
-TASKS = ("._run_handler", "Links._run_outgoing", "classic._watch", "_Writer.run")
+TASKS = ("Links.serve", "Links._run_outgoing", "classic._watch", "_Writer.run")
 #: Secrets that a link holds at most: handshake and KEM keys, or two streams.
 SECRETS_OF_A_LINK = 5
 

@@ -75,7 +75,7 @@ class Crowd:
                 link.turn_out()
             each.forget()
             self._book.remove(each)
-        self._identities.forget_strangers(each.identity for each in self._book)
+        self._identities.forget_strangers(self._book.identities)
 
     def left(self, connection: Connection, ending: Ending) -> Conversation | None:
         """The link is gone: whose it was, if it came so far."""

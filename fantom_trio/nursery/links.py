@@ -7,14 +7,15 @@ from dataclasses import replace
 import trio
 
 from fantom_trio.nursery.admission import Admission
-from fantom_trio.nursery.approach import Approach, Arrivals, Overtaken, is_same_place
+from fantom_trio.nursery.approach import Approach, Arrivals, Overtaken
 from fantom_trio.nursery.book import Book
 from fantom_trio.nursery.classic import carry_texts, take_texts
 from fantom_trio.nursery.connection import Connection, Ending, Why, tick
-from fantom_trio.nursery.conversation import Conversation, ConversationKey, Outgoing
+from fantom_trio.nursery.conversation import Conversation, Outgoing
 from fantom_trio.nursery.crowd import Crowd
 from fantom_trio.nursery.dial import dial
 from fantom_trio.nursery.dial_backs import DialBacks
+from fantom_trio.nursery.dials import Dials
 from fantom_trio.nursery.errors import DialError, DialProblem
 from fantom_trio.nursery.events import (
     AlreadyUp,
@@ -76,6 +77,7 @@ class Links(DialBacks):
         self._acknowledge = acknowledge
         self._rng = rng
         self._arrivals = Arrivals()
+        self._dials = Dials()
 
     # Links that a peer dialed.
 
@@ -104,7 +106,7 @@ class Links(DialBacks):
         self._crowd.enter(connection)
         try:
             if connection.link.kind is LinkKind.NATIVE:
-                await self._converse(connection, self._dialed_by(connection))
+                await self._converse(connection, self._dials.to(connection))
             else:
                 await take_texts(connection, self._join, self._teller)
         finally:
@@ -176,6 +178,7 @@ class Links(DialBacks):
 
     def _start(self, conversation: Conversation, outgoing: Outgoing) -> None:
         conversation.outgoing = outgoing
+        self._dials.begin(outgoing, conversation)
         self._nursery.start_soon(self._run_outgoing, conversation, outgoing)
 
     async def _run_outgoing(self, conversation: Conversation, outgoing: Outgoing) -> None:
@@ -188,6 +191,8 @@ class Links(DialBacks):
             failed = error
         except Exception as error:
             failed = DialError(DialProblem.FAILED, Ending.bug(error).place)
+        finally:
+            self._dials.end(outgoing)
         # No checkpoint from here to the connection's own scope: it must not be left behind.
         if outgoing.scope.cancel_called and failed is None:
             failed = DialError(DialProblem.GIVEN_UP)
@@ -314,16 +319,6 @@ class Links(DialBacks):
 
     # Native links, whoever dialed.
 
-    def _dialed_by(self, connection: Connection) -> Conversation | None:
-        """The one whose peer we dial, where this link came from that very address and port."""
-        for each in self._book:
-            dial = each.outgoing if each.dialing else None
-            if dial is None or not is_same_place(dial.endpoint, connection.peer):
-                continue
-            if dial.expected in (None, fingerprint(connection.identity)):
-                return each
-        return None
-
     async def _converse(
         self,
         connection: Connection,
@@ -349,7 +344,6 @@ class Links(DialBacks):
             conversation.name = outgoing.name or conversation.name
         if listener.port:
             conversation.endpoint = listener
-        conversation.key = ConversationKey.of(listener)
         first = not conversation.online
         conversation.invite = None
         session = Session(

@@ -33,6 +33,7 @@ from fantom_trio.nursery.greeter import Greeter
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.native import converse
 from fantom_trio.nursery.network import Network, Stream
+from fantom_trio.nursery.pulse import Pulse
 from fantom_trio.nursery.session import Session
 from fantom_trio.nursery.strangers import Strangers
 from fantom_trio.nursery.tcp import look_up
@@ -78,6 +79,8 @@ class Links(DialBacks):
         self._rng = rng
         self._arrivals = Arrivals()
         self._dials = Dials()
+        self._pulse = Pulse(limits)
+        nursery.start_soon(self._pulse.run)
 
     # Links that a peer dialed.
 
@@ -348,7 +351,7 @@ class Links(DialBacks):
         conversation.invite = None
         session = Session(
             connection, identity, cursor, self._limits.bye_seconds,
-            dial_back=lambda port: self._dial_back(session, port),
+            dial_back=lambda port: self._dial_back(session, port), pulse=self._pulse,
         )  # fmt: skip
         conversation.sessions.append(session)
         if outgoing is not None and not outgoing.again:

@@ -34,6 +34,7 @@ async def converse(
     ``acknowledge``: what stands in the history counts as handed over; otherwise somebody else says
     so. Cancelled from outside, the link says ``bye`` as far as the system takes it at once.
     """
+    session.pulse.watch(session.patience)
     try:
         async with trio.open_nursery() as nursery:
             reader = _Reader(session, conversation, teller, nursery, acknowledge)
@@ -41,6 +42,7 @@ async def converse(
             with session.connection.ends():
                 await reader.run()
     finally:
+        session.pulse.forget(session.patience)
         if session.connection.ending is None and session.connection.link.can_send:
             _say_pending(session)
             session.connection.link.send(Bye("quit"))
@@ -68,22 +70,12 @@ class _Reader:
         self._acknowledge = acknowledge
 
     async def run(self) -> None:
+        patience = self._session.patience
         while not self._session.peer_left:
-            await self._take(await self._receive())
-
-    async def _receive(self) -> list[Event]:
-        """The next events; raises ``ConnectionLost`` after a long silence."""
-        limits, session = self._teller.limits, self._session
-        for silence in range(1, limits.silences + 1):
-            with trio.move_on_after(limits.ping_seconds) as session.patience:
-                events = await self._connection.receive()
-                session.doubted = False
-                return events
-            if session.doubted or silence == limits.silences:
-                break
-            session.ask()
-        self._connection.end(Ending(Why.SILENT))
-        raise ConnectionLost
+            patience.begin()
+            events = await self._connection.receive()
+            patience.heard()
+            await self._take(events)
 
     async def _take(self, events: list[Event]) -> None:
         """All of one read; where it ends in a fault, what came before counts."""

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
-from fantom_trio.nursery.connection import Connection, Ending
+from fantom_trio.nursery.connection import Connection, Ending, Why
 from fantom_trio.nursery.identity import PeerIdentity
+from fantom_trio.nursery.pulse import Patience, Pulse
 from fantom_trio.nursery.verification import Outcome, Verification
 from fantom_trio.wire import Cursor, Record
 
@@ -33,6 +34,7 @@ class Session:
         cursor: Cursor,
         bye_seconds: float,
         dial_back: Callable[[int], Awaitable[None]],
+        pulse: Pulse,
     ) -> None:
         self.connection = connection
         #: Connects to that port of the peer's end, once; raises nothing.
@@ -50,10 +52,9 @@ class Session:
         #: Pending values, not queues: the newest counts, and whoever reads never waits for us.
         self.ping = False
         self.pong = False
-        #: Nothing came since ``doubt``.
-        self.doubted = False
+        self.pulse = pulse
         #: How long the reader waits for a sign of life.
-        self.patience = trio.CancelScope()
+        self.patience = Patience(pulse.limits, self.ask, self._give_up)
         #: The port of ours that the peer is to dial.
         self.knock: int | None = None
         #: Steps of a verification, which answer the user's and are as many.
@@ -83,9 +84,11 @@ class Session:
 
     def doubt(self, seconds: float) -> None:
         """The peer has a newer link with us: this one is dead after so long a silence."""
-        self.doubted = True
-        self.patience.deadline = trio.current_time() + seconds
+        self.pulse.doubt(self.patience, seconds)
         self.ask()
+
+    def _give_up(self) -> None:
+        self.connection.end(Ending(Why.SILENT))
 
     def verify(self, steps: Iterable[Record]) -> None:
         """Send these steps of a verification."""

@@ -103,6 +103,11 @@ class Connection:
     Whoever makes one calls ``run`` or ``close``: until then the keys live.
     """
 
+    __slots__ = (
+        "__weakref__", "_sending", "_stream", "_unheard", "began", "ending", "heard", "hello",
+        "hello_sent", "here", "identity", "link", "peer", "scope",
+    )  # fmt: skip
+
     #: Of a native link, after the handshake: who it is, and what each side said first.
     identity: bytes
     hello: Hello

@@ -47,11 +47,16 @@ async def converse(
             _say_pending(session)
             session.connection.link.send(Bye("quit"))
             session.connection.send_now()
-        session.outcomes.extend(session.verification.end())
+        session.outcomes.extend(session.end_verification())
 
 
 class _Reader:
     """Takes what comes; what it has to answer it leaves to the writer."""
+
+    __slots__ = (
+        "_acknowledge", "_connection", "_conversation", "_delivery", "_nursery", "_session",
+        "_teller",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -82,13 +87,16 @@ class _Reader:
         messages: list[Message] = []
         delivered: list[Message] = []
         fault: Exception | None = None
+        identity, now, take = self._session.identity, self._teller.now(), self._delivery.take
         try:
             for event in events:
                 match event:
                     case Say() if self._session.leaving is None:
                         # Else it was not taken, and comes again on another link.
-                        if self._delivery.take(event):
-                            messages.append(self._message(event))
+                        if take(event):
+                            new = Message(event.text, now, State.RECEIVED, id=event.id)
+                            new.verified = identity.verified
+                            messages.append(new)
                     case Ack():
                         delivered += self._delivery.acknowledge(event.shown)
                         self._session.identity.acknowledged_at = tick()
@@ -104,20 +112,16 @@ class _Reader:
                         raise ConnectionLost
         except (RemoteProtocolError, ConnectionLost) as error:
             fault = error
-        if messages and self._acknowledge:
-            self._delivery.show(messages[-1].id)
+        if messages:
+            self._conversation.history.extend(messages)
+            if self._acknowledge:
+                self._delivery.show(messages[-1].id)
         # Before any wait: the link may end while a slow screen is told.
         self._conversation.delivered(delivered)
         self._session.wake()
         await self._tell(messages, delivered)
         if fault is not None:
             raise fault
-
-    def _message(self, say: Say) -> Message:
-        identity, now = self._session.identity, self._teller.now()
-        message = Message(say.text, now, State.RECEIVED, verified=identity.verified, id=say.id)
-        self._conversation.history.append(message)
-        return message
 
     def _verify(self, record: Verify) -> None:
         """What comes of it counts now; what is not told when the link ends is told then."""
@@ -145,7 +149,7 @@ class _Reader:
             await self._teller.offer(Delivered(self._conversation, delivered))
         while self._session.outcomes:
             await self._teller.tell(Verifying(self._conversation, self._session.outcomes[0]))
-            self._session.outcomes.popleft()
+            del self._session.outcomes[0]
 
     def _bye(self, bye: Bye) -> None:
         self._session.peer_left = True
@@ -161,6 +165,8 @@ _WHY_LEFT = {"replaced": Why.REPLACED, "refused": Why.TURNED_AWAY}
 
 class _Writer:
     """Sends messages, acknowledgements and answers, all that is there in one write."""
+
+    __slots__ = ("_connection", "_conversation", "_delivery", "_session", "_teller")
 
     def __init__(self, session: Session, conversation: Conversation, teller: Teller) -> None:
         self._session = session
@@ -191,7 +197,7 @@ class _Writer:
         """On the newest link; None for a piece that is not the last of its message."""
         if self._conversation.session is not self._session:
             return []
-        most = self._teller.limits.batch_bytes
+        most = self._teller.limits.native_batch_bytes
         says = self._delivery.next_says(self._session.cursor, most)
         for say, _ in says:
             self._connection.link.send(say)
@@ -207,8 +213,7 @@ class _Writer:
 
 def _say_pending(session: Session) -> int:
     """Everything but messages, into the link; how many records that were."""
-    records = list(session.steps)
-    session.steps.clear()
+    records, session.steps = session.steps, []
     if session.pong:
         records.append(Pong())
     if session.ping:

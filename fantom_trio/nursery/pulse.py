@@ -18,15 +18,9 @@ class Patience:
     """
 
     __slots__ = (
-        "_ask",
-        "_doubted_at",
-        "_doubted_for",
-        "_give_up",
-        "_limits",
-        "_silences",
-        "_since",
+        "_ask", "_doubted_at", "_doubted_for", "_give_up", "_limits", "_silences", "_since",
         "number",
-    )
+    )  # fmt: skip
 
     def __init__(
         self, limits: Limits, ask: Callable[[], None], give_up: Callable[[], None]

@@ -1,8 +1,7 @@
 """One native link that is up: what its writer has to send, besides messages."""
 
 import enum
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import trio
 
@@ -27,6 +26,12 @@ class Knocked(enum.Enum):
 class Session:
     """A link between two identities, from both ``hello`` to its end."""
 
+    __slots__ = (
+        "_bye_seconds", "_verification", "_work", "acknowledged", "began", "connection", "cursor",
+        "dial_back", "identity", "knock", "leaving", "outcomes", "patience", "peer_left", "ping",
+        "pong", "pulse", "steps",
+    )  # fmt: skip
+
     def __init__(
         self,
         connection: Connection,
@@ -44,9 +49,7 @@ class Session:
         self.began = trio.current_time()
         #: Which message this link carries next.
         self.cursor = cursor
-        self.verification = Verification(
-            connection.link.hash, initiator=connection.link.initiator, trials=identity.trials
-        )
+        self._verification: Verification | None = None
         #: The highest id that we acknowledged on this link.
         self.acknowledged = connection.hello_sent.shown
         #: Pending values, not queues: the newest counts, and whoever reads never waits for us.
@@ -58,15 +61,29 @@ class Session:
         #: The port of ours that the peer is to dial.
         self.knock: int | None = None
         #: Steps of a verification, which answer the user's and are as many.
-        self.steps: deque[Record] = deque()
+        self.steps: list[Record] = []
         #: What came of a verification and was not told yet.
-        self.outcomes: deque[Outcome] = deque()
+        self.outcomes: list[Outcome] = []
         self._bye_seconds = bye_seconds
         #: The word that our ``bye`` says, or said; None while we stay.
         self.leaving: str | None = None
         #: The peer's ``bye`` came.
         self.peer_left = False
         self._work = trio.Event()
+
+    @property
+    def verification(self) -> Verification:
+        """Where verifying the peer stands on this link; most links never come to that."""
+        if self._verification is None:
+            link = self.connection.link
+            self._verification = Verification(
+                link.hash, initiator=link.initiator, trials=self.identity.trials
+            )
+        return self._verification
+
+    def end_verification(self) -> Sequence[Outcome]:
+        """The link is gone: what the user must be told of it."""
+        return [] if self._verification is None else self._verification.end()
 
     def wake(self) -> None:
         """There is something for the writer."""

@@ -50,17 +50,21 @@ class History:
 
     def append(self, message: Message) -> None:
         """Remember ``message``, and drop the oldest while there is too much."""
-        self.extend((message,))
+        self._bytes += message.size
+        (self._messages or self._begin()).append(message)
+        if self._bytes > self.most_bytes or len(self._messages) > self.most_messages:
+            self._trim()
 
     def extend(self, messages: Sequence[Message]) -> None:
         """Remember all of them, and drop the oldest while there is too much."""
-        if isinstance(self._messages, tuple):
-            self._messages = deque()
-        for message in messages:
-            self._bytes += message.size
-        self._messages.extend(messages)
+        self._bytes += sum([message.size for message in messages])
+        (self._messages or self._begin()).extend(messages)
         if self._bytes > self.most_bytes or len(self._messages) > self.most_messages:
             self._trim()
+
+    def _begin(self) -> deque[Message]:
+        self._messages = begun = deque[Message]()
+        return begun
 
     def bound(self, messages: int, size: int) -> None:
         """So many messages and bytes at most, from now on."""
@@ -271,25 +275,28 @@ class Conversation:
         message = Message(text, at, State.WAITING)
         if self._is_full(message.size):
             raise OutboxFull
-        self.want()
+        if not self.wanted:
+            self.want()
         self.history.append(message)
         self._queue(message)
         return message
 
     def _is_full(self, size: int) -> bool:
-        count, total = len(self._waiting), self._waiting_bytes
-        if self.identity is not None:
+        if self.identity is None:
+            count, total = len(self._waiting), self._waiting_bytes
+        else:
             delivery = self.identity.delivery
             count, total = delivery.pending, delivery.pending_bytes
-        too_much = total + size > self.limits.outbox_bytes
-        return count > 0 and (count >= self.limits.outbox_messages or too_much)
+        limits = self.limits
+        return count > 0 and (count >= limits.outbox_messages or total + size > limits.outbox_bytes)
 
     def _queue(self, message: Message) -> None:
         if self.identity is not None:
             self.identity.delivery.queue(message.text, int(message.at * 1000), message)
             self._undelivered += 1
-            if self.session is not None:
-                self.session.wake()
+            session = self.session
+            if session is not None:
+                session.wake()
         else:
             self._waiting.append(message)
             self._waiting_bytes += message.size

@@ -187,13 +187,13 @@ class Node:
 
         Raises ``OutboxFull`` or ``NoWayBack``; the text is not taken then.
         """
-        linked = conversation.session is not None or conversation.outgoing is not None
-        if not linked and conversation.endpoint is None:
+        session, outgoing = conversation.session, conversation.outgoing
+        if session is None and outgoing is None and conversation.endpoint is None:
             raise NoWayBack
         message = conversation.write(text, self._teller.now())
-        if conversation.outgoing is not None:
-            conversation.outgoing.hurry()
-        elif conversation.session is None:
+        if outgoing is not None:
+            outgoing.hurry()
+        elif session is None:
             self._links.dial(conversation)
         return message
 

@@ -10,17 +10,19 @@ import trio
 
 from benchmarks import where
 from benchmarks.processes import many_descriptors
-from fantom_trio.nursery import Endpoint, open_node
+from fantom_trio.nursery import Endpoint, Limits, LinkUp, open_node
 
 __all__: list[str] = []
 
 
 async def _node() -> None:
-    async with open_node() as node, trio.open_nursery() as nursery:
+    # All are wanted, so that none is turned out: strangers are bounded, friends are not.
+    async with open_node(Limits(links=100_000)) as node, trio.open_nursery() as nursery:
         nursery.start_soon(_until_the_end, nursery.cancel_scope)
         print((await node.listen(Endpoint("::1", 0))).port, flush=True)
-        async for _event in node.events:
-            pass
+        async for event in node.events:
+            if isinstance(event, LinkUp):
+                event.conversation.want()
 
 
 async def _bare() -> None:

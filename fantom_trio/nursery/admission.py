@@ -3,10 +3,10 @@
 A bound that is hit costs somebody of the group that hit it, so that a flood displaces itself first.
 """
 
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import trio
@@ -26,9 +26,13 @@ def group_of(peer: Endpoint) -> str:
 
     Of link-local addresses each is one, by its zone: all who share a cable have the same /64.
     """
-    if peer.is_link_local or peer.is_loopback:
-        return f"{peer.host}%{peer.zone}"
-    return network_of(peer.host)
+    return _group_of(peer.host, peer.zone)
+
+
+@lru_cache(maxsize=1024)
+def _group_of(host: str, zone: str) -> str:
+    peer = Endpoint(host, 0, zone)
+    return f"{host}%{zone}" if peer.is_link_local or peer.is_loopback else network_of(host)
 
 
 def of_the_largest(members: Iterable[tuple[M, str]]) -> list[M]:
@@ -74,9 +78,8 @@ class Admission:
     def __len__(self) -> int:
         return len(self._places)
 
-    @contextlib.contextmanager
-    def handshake(self, connection: Connection) -> Iterator[None]:
-        """A place for ``connection`` while its handshake lasts; whose it takes, ends as EVICTED.
+    def enter(self, connection: Connection) -> None:
+        """A place for ``connection`` until ``leave``; whose it takes, ends as EVICTED.
 
         Raises ``NotAdmitted`` where its network comes too often, or only known ones have places.
         """
@@ -85,10 +88,10 @@ class Admission:
             raise NotAdmitted(Why.TOO_OFTEN)
         self._make_room_for(place)
         self._places[connection] = place
-        try:
-            yield
-        finally:
-            self._places.pop(connection, None)
+
+    def leave(self, connection: Connection) -> None:
+        """Its handshake is over; idempotent."""
+        self._places.pop(connection, None)
 
     def make_room(self) -> bool:
         """Evict one stranger's handshake, whatever the bounds; False: there is none."""

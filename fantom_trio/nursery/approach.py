@@ -38,22 +38,26 @@ class Arrivals:
     """The incoming connections whose handshakes are under way."""
 
     def __init__(self) -> None:
-        self._settled: dict[Connection, trio.Event] = {}
+        #: What is set when it is over, where somebody waits for that.
+        self._settled: dict[Connection, trio.Event | None] = {}
 
-    @contextlib.contextmanager
-    def handshake(self, connection: Connection) -> Iterator[None]:
-        """It is under way inside; what follows without a checkpoint still comes first."""
-        settled = self._settled[connection] = trio.Event()
-        try:
-            yield
-        finally:
-            del self._settled[connection]
+    def begin(self, connection: Connection) -> None:
+        """Its handshake is under way."""
+        self._settled[connection] = None
+
+    def end(self, connection: Connection) -> None:
+        """It is over; what follows without a checkpoint still comes first."""
+        settled = self._settled.pop(connection)
+        if settled is not None:
             settled.set()
 
     async def settle(self, endpoint: Endpoint) -> None:
         """Wait for those from that very address and port: each is up then, or gone."""
-        for connection, settled in list(self._settled.items()):
-            if is_same_place(connection.peer, endpoint):
+        for connection in list(self._settled):
+            if connection in self._settled and is_same_place(connection.peer, endpoint):
+                settled = self._settled[connection]
+                if settled is None:
+                    settled = self._settled[connection] = trio.Event()
                 await settled.wait()
 
 

@@ -49,8 +49,7 @@ async def _take(
         conversation.endpoint = replace(peer, port=port)
     now = teller.now()
     messages = [Message(event.text, now, State.RECEIVED, event.damaged) for event in said]
-    for message in messages:
-        conversation.history.append(message)
+    conversation.history.extend(messages)
     await teller.received(conversation, messages)
 
 

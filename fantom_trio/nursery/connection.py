@@ -1,10 +1,9 @@
 """One stream and its link: read, write, and an end that wipes the keys."""
 
-import contextlib
 import enum
 import itertools
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -104,6 +103,11 @@ class Connection:
     Whoever makes one calls ``run`` or ``close``: until then the keys live.
     """
 
+    __slots__ = (
+        "__weakref__", "_sending", "_stream", "_unheard", "began", "ending", "heard", "hello",
+        "hello_sent", "here", "identity", "link", "peer", "scope",
+    )  # fmt: skip
+
     #: Of a native link, after the handshake: who it is, and what each side said first.
     identity: bytes
     hello: Hello
@@ -158,22 +162,12 @@ class Connection:
             self.send_now()
         self.end(Ending(Why.CROWDED))
 
-    @contextlib.contextmanager
-    def ends(self) -> Iterator[None]:
+    def ends(self) -> "_Ends":
         """What the peer or the network does inside ends this connection, and raises nothing.
 
         Every task of a connection runs in one, so that such an exception never meets a nursery.
         """
-        try:
-            yield
-        except RemoteProtocolError as error:
-            self.end(Ending(Why.VIOLATION, error.violation))
-        except ConnectionLost:
-            self.end(Ending(Why.LOST))
-        except trio.TooSlowError:
-            self.end(Ending(Why.SLOW))
-        except NotAdmitted as error:
-            self.end(Ending(error.why))
+        return _Ends(self)
 
     async def handshake(self, seconds: float, welcome: Welcome | None = None) -> None:
         """Exchange the first lines, and on a native link the first records.
@@ -181,7 +175,7 @@ class Connection:
         Raises ``RemoteProtocolError``, ``ConnectionLost``, ``NotAdmitted`` or
         ``trio.TooSlowError``. Cancelled or not, it cannot be called again.
         """
-        with trio.fail_after(seconds):
+        with trio.CancelScope(deadline=trio.current_time() + seconds) as patience:
             await self.send()
             while self.link.kind is None:
                 # A read may mean nothing to us yet and still want an answer.
@@ -192,6 +186,8 @@ class Connection:
             if done.peer is not None:
                 assert welcome is not None
                 await self._greet(done.peer, welcome)
+        if patience.cancelled_caught:
+            raise trio.TooSlowError
 
     async def _greet(self, peer: bytes, welcome: Welcome) -> None:
         """The initiator says ``hello`` first; who is not let in gets a ``bye`` in its place."""
@@ -269,3 +265,30 @@ class Connection:
             self._stream.abort()
         else:
             self._stream.close()
+
+
+class _Ends:
+    """``Connection.ends``; a class, for every link enters several."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        match error:
+            case RemoteProtocolError():
+                ending = Ending(Why.VIOLATION, error.violation)
+            case ConnectionLost():
+                ending = Ending(Why.LOST)
+            case trio.TooSlowError():
+                ending = Ending(Why.SLOW)
+            case NotAdmitted():
+                ending = Ending(error.why)
+            case _:
+                return False
+        self._connection.end(ending)
+        return True

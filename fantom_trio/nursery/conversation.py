@@ -37,22 +37,34 @@ class ConversationKey(NamedTuple):
 class History:
     """The messages of a conversation, oldest first, within two bounds."""
 
+    __slots__ = ("_bytes", "_messages", "dropped", "most_bytes", "most_messages")
+
     def __init__(self, limits: Limits) -> None:
         self.most_messages = limits.history_messages
         self.most_bytes = limits.history_bytes
-        self._messages: deque[Message] = deque()
-        self._sizes: deque[int] = deque()
+        #: A deque once there is something in it: most conversations that nobody began are empty.
+        self._messages: deque[Message] | tuple[()] = ()
         self._bytes = 0
         #: How many were dropped to stay within the bounds.
         self.dropped = 0
 
     def append(self, message: Message) -> None:
         """Remember ``message``, and drop the oldest while there is too much."""
-        size = message.size
-        self._messages.append(message)
-        self._sizes.append(size)
-        self._bytes += size
-        self._trim()
+        self._bytes += message.size
+        (self._messages or self._begin()).append(message)
+        if self._bytes > self.most_bytes or len(self._messages) > self.most_messages:
+            self._trim()
+
+    def extend(self, messages: Sequence[Message]) -> None:
+        """Remember all of them, and drop the oldest while there is too much."""
+        self._bytes += sum([message.size for message in messages])
+        (self._messages or self._begin()).extend(messages)
+        if self._bytes > self.most_bytes or len(self._messages) > self.most_messages:
+            self._trim()
+
+    def _begin(self) -> deque[Message]:
+        self._messages = begun = deque[Message]()
+        return begun
 
     def bound(self, messages: int, size: int) -> None:
         """So many messages and bytes at most, from now on."""
@@ -63,8 +75,8 @@ class History:
         while len(self._messages) > 1 and (
             len(self._messages) > self.most_messages or self._bytes > self.most_bytes
         ):
-            self._messages.popleft()
-            self._bytes -= self._sizes.popleft()
+            assert not isinstance(self._messages, tuple)
+            self._bytes -= self._messages.popleft().size
             self.dropped += 1
 
     def latest(self, count: int) -> list[Message]:
@@ -79,8 +91,7 @@ class History:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._messages.clear()
-        self._sizes.clear()
+        self._messages = ()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -139,7 +150,7 @@ class Outgoing:
         return hurried
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Conversation:
     """One peer, for as long as the program runs or until ``/close``."""
 
@@ -178,13 +189,16 @@ class Conversation:
     wanted: bool = False
     #: When something came on a link that is gone, or when it began; by ``tick``.
     last_heard: int = field(default_factory=tick)
+    history: History = field(init=False)
+    #: What waits for a classic link, or until it is known who answers.
+    _waiting: list[Message] = field(default_factory=list)
+    _waiting_bytes: int = 0
+    #: Where a classic link waits for more.
+    _written: trio.Event | None = None
+    _undelivered: int = 0
 
     def __post_init__(self) -> None:
         self.history = History(self.limits)
-        self._waiting: deque[Message] = deque()
-        self._waiting_bytes = 0
-        self._written = trio.Event()
-        self._undelivered = 0
 
     @property
     def label(self) -> str:
@@ -229,7 +243,10 @@ class Conversation:
     @property
     def session(self) -> Session | None:
         """The native link that we write on: the newest that nobody leaves."""
-        return next((each for each in reversed(self.sessions) if each.leaving is None), None)
+        sessions = self.sessions
+        if not sessions or sessions[-1].leaving is None:
+            return sessions[-1] if sessions else None
+        return next((each for each in reversed(sessions) if each.leaving is None), None)
 
     @property
     def dialing(self) -> bool:
@@ -258,29 +275,33 @@ class Conversation:
         message = Message(text, at, State.WAITING)
         if self._is_full(message.size):
             raise OutboxFull
-        self.want()
+        if not self.wanted:
+            self.want()
         self.history.append(message)
         self._queue(message)
         return message
 
     def _is_full(self, size: int) -> bool:
-        count, total = len(self._waiting), self._waiting_bytes
-        if self.identity is not None:
+        if self.identity is None:
+            count, total = len(self._waiting), self._waiting_bytes
+        else:
             delivery = self.identity.delivery
             count, total = delivery.pending, delivery.pending_bytes
-        too_much = total + size > self.limits.outbox_bytes
-        return count > 0 and (count >= self.limits.outbox_messages or too_much)
+        limits = self.limits
+        return count > 0 and (count >= limits.outbox_messages or total + size > limits.outbox_bytes)
 
     def _queue(self, message: Message) -> None:
         if self.identity is not None:
             self.identity.delivery.queue(message.text, int(message.at * 1000), message)
             self._undelivered += 1
-            if self.session is not None:
-                self.session.wake()
+            session = self.session
+            if session is not None:
+                session.wake()
         else:
             self._waiting.append(message)
             self._waiting_bytes += message.size
-            self._written.set()
+            if self._written is not None:
+                self._written.set()
 
     def belongs_to(self, identity: PeerIdentity) -> None:
         """The peer is a native one: what was written before it was known goes to it."""
@@ -292,12 +313,11 @@ class Conversation:
         self.name = self.name or other.name
         if other.wanted:
             self.want()
-        for message in other.history:
-            self.history.append(message)
+        self.history.extend([*other.history])
         self._requeue(other._waiting)
         other.forget()
 
-    def _requeue(self, waiting: deque[Message]) -> None:
+    def _requeue(self, waiting: list[Message]) -> None:
         messages = list(waiting)
         waiting.clear()
         for message in messages:
@@ -331,7 +351,7 @@ class Conversation:
         for message in batch:
             message.state = State.SENT
             if self._waiting and self._waiting[0] is message:  # else it was forgotten meanwhile
-                self._waiting.popleft()
+                del self._waiting[0]
                 self._waiting_bytes -= message.size
 
     def delivered(self, messages: Sequence[Message]) -> None:

@@ -1,8 +1,5 @@
 """The links that peers dialed and that are up, and what is kept of whom when there are many."""
 
-import contextlib
-from collections.abc import Iterator
-
 from fantom_trio.nursery.admission import group_of, of_the_largest
 from fantom_trio.nursery.book import Book
 from fantom_trio.nursery.connection import Connection, Ending, NotAdmitted, Why
@@ -36,16 +33,15 @@ class Crowd:
     def __len__(self) -> int:
         return len(self._groups)
 
-    @contextlib.contextmanager
-    def place(self, connection: Connection) -> Iterator[None]:
-        """One for ``connection`` while it is up; raises ``NotAdmitted`` where there is none."""
+    def enter(self, connection: Connection) -> None:
+        """A place for ``connection`` until ``leave``; raises ``NotAdmitted``."""
         if len(self._groups) >= self._limits.links and not self.make_room():
             raise NotAdmitted(Why.CROWDED)
         self._groups[connection] = group_of(connection.peer)
-        try:
-            yield
-        finally:
-            self._groups.pop(connection, None)
+
+    def leave(self, connection: Connection) -> None:
+        """It is up no more; idempotent."""
+        self._groups.pop(connection, None)
 
     def make_room(self) -> bool:
         """Turn one stranger out; False: there is none."""
@@ -79,7 +75,7 @@ class Crowd:
                 link.turn_out()
             each.forget()
             self._book.remove(each)
-        self._identities.forget_strangers(each.identity for each in self._book)
+        self._identities.forget_strangers(self._book.identities)
 
     def left(self, connection: Connection, ending: Ending) -> Conversation | None:
         """The link is gone: whose it was, if it came so far."""

@@ -13,6 +13,7 @@ import trio
 from fantom_trio.nursery.connection import Connection, Ending, Why
 from fantom_trio.nursery.errors import ConnectionLost
 from fantom_trio.nursery.limits import Limits
+from fantom_trio.nursery.pulse import Patience, Pulse
 from fantom_trio.wire import (
     Ack,
     Bye,
@@ -103,7 +104,7 @@ class _Errand:
 
 
 class _Native(_Errand):
-    """Three tasks: one takes from the source, one reads the link, and one writes it."""
+    """One task takes from the source, one reads the link, one writes it, one sees that it lives."""
 
     def __init__(
         self,
@@ -124,6 +125,7 @@ class _Native(_Errand):
         self._work = trio.Event()
         self._room = trio.Event()
         self._patience = trio.CancelScope()
+        self._pulse = Pulse(limits)
 
     @property
     def done(self) -> bool:
@@ -135,6 +137,7 @@ class _Native(_Errand):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._take)
                 nursery.start_soon(self._read)
+                nursery.start_soon(self._pulse.run)
                 with self._connection.ends():
                     await self._write()
                 nursery.cancel_scope.cancel()
@@ -170,20 +173,23 @@ class _Native(_Errand):
         self._patience.deadline = trio.current_time() + self._seconds if waits else math.inf
 
     async def _read(self) -> None:
+        patience = Patience(self._limits, self._ask, self._give_up)
+        self._pulse.watch(patience)
         with self._connection.ends():
             while not self.done and not self._peer_left:
-                for event in await self._receive():
+                patience.begin()
+                events = await self._connection.receive()
+                patience.heard()
+                for event in events:
                     self._hear(event)
+        self._pulse.forget(patience)
 
-    async def _receive(self) -> list[Event]:
-        """The next events; raises ``ConnectionLost`` after a long silence."""
-        for _ in range(self._limits.silences):
-            with trio.move_on_after(self._limits.ping_seconds):
-                return await self._connection.receive()
-            self._answers.add(Ping)
-            self._work.set()
+    def _ask(self) -> None:
+        self._answers.add(Ping)
+        self._work.set()
+
+    def _give_up(self) -> None:
         self._connection.end(Ending(Why.SILENT))
-        raise ConnectionLost
 
     def _hear(self, event: Event) -> None:
         match event:
@@ -208,7 +214,7 @@ class _Native(_Errand):
         while not self.done and not self._peer_left:
             if not link.can_send:  # the peer broke the protocol: the next read says how
                 await trio.sleep_forever()
-            says = self._delivery.next_says(self._cursor, self._limits.batch_bytes)
+            says = self._delivery.next_says(self._cursor, self._limits.native_batch_bytes)
             records: list[Record] = [answer() for answer in self._answers]
             self._answers.clear()
             records += [say for say, _ in says]

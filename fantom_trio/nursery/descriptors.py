@@ -3,7 +3,7 @@
 import errno
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -12,6 +12,8 @@ from fantom_trio.nursery.network import Listener, Stream
 __all__ = ["Door", "most_descriptors"]
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+#: Until somebody may have given one back, seconds.
+_PAUSE = 0.1
 
 
 def most_descriptors() -> float:
@@ -24,12 +26,11 @@ def most_descriptors() -> float:
     return math.inf if soft == resource.RLIM_INFINITY else soft
 
 
-class Door(trio.abc.Listener[Stream]):
-    """A listener that goes on when the system has no descriptor left to accept with.
+class Door:
+    """Where those come in whom a listener accepts; it stays open when descriptors run out.
 
-    Each time, which is ten times a second at most (``trio.serve_listeners`` waits between), it asks
-    ``make_room``; ``tell`` is called once, until there were enough for ``pause`` seconds. It says
-    whether it could.
+    Each time, which is ten times a second at most, it asks ``make_room``; ``tell`` is called once,
+    until there were enough for ``pause`` seconds. It says whether it could.
     """
 
     def __init__(
@@ -45,18 +46,25 @@ class Door(trio.abc.Listener[Stream]):
         self._tell = tell
         self._told_until = -math.inf
 
-    async def accept(self) -> Stream:
-        """The next one; raises ``OSError``."""
-        try:
-            return await self._listener.accept()
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                self._make_room()
-                now = trio.current_time()
-                if now < self._told_until or self._tell():
-                    self._told_until = now + self._pause
-            raise
+    async def serve(
+        self, welcome: Callable[[Stream], Awaitable[None]], nursery: trio.Nursery
+    ) -> None:
+        """Start ``welcome``, which closes its stream, for each; until it is cancelled.
 
-    async def aclose(self) -> None:
-        """Close the listener."""
-        await self._listener.aclose()
+        It closes the listener on every way out. Raises ``OSError``.
+        """
+        async with self._listener:
+            while True:
+                try:
+                    nursery.start_soon(welcome, await self._listener.accept())
+                except OSError as error:
+                    if error.errno not in _EXHAUSTED:
+                        raise
+                    self._run_out()
+                    await trio.sleep(_PAUSE)
+
+    def _run_out(self) -> None:
+        self._make_room()
+        now = trio.current_time()
+        if now < self._told_until or self._tell():
+            self._told_until = now + self._pause

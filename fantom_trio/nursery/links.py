@@ -8,14 +8,15 @@ from dataclasses import replace
 import trio
 
 from fantom_trio.nursery.admission import Admission
-from fantom_trio.nursery.approach import Approach, Arrivals, Overtaken, is_same_place
+from fantom_trio.nursery.approach import Approach, Arrivals, Overtaken
 from fantom_trio.nursery.book import Book
 from fantom_trio.nursery.classic import carry_texts, take_texts
 from fantom_trio.nursery.connection import Connection, Ending, Why, tick
-from fantom_trio.nursery.conversation import Conversation, ConversationKey, Outgoing
+from fantom_trio.nursery.conversation import Conversation, Outgoing
 from fantom_trio.nursery.crowd import Crowd
 from fantom_trio.nursery.dial import dial
 from fantom_trio.nursery.dial_backs import DialBacks
+from fantom_trio.nursery.dials import Dials
 from fantom_trio.nursery.errors import DialError, DialProblem
 from fantom_trio.nursery.events import (
     AlreadyUp,
@@ -33,6 +34,7 @@ from fantom_trio.nursery.greeter import Greeter
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.native import converse
 from fantom_trio.nursery.network import Network, Stream
+from fantom_trio.nursery.pulse import Pulse
 from fantom_trio.nursery.session import Session
 from fantom_trio.nursery.strangers import Strangers
 from fantom_trio.nursery.tcp import look_up
@@ -77,6 +79,9 @@ class Links(DialBacks):
         self._acknowledge = acknowledge
         self._rng = rng
         self._arrivals = Arrivals()
+        self._dials = Dials()
+        self._pulse = Pulse(limits)
+        nursery.start_soon(self._pulse.run)
 
     # Links that a peer dialed.
 
@@ -95,13 +100,21 @@ class Links(DialBacks):
             await self._ended(connection, ending)
 
     async def _meet(self, connection: Connection) -> None:
-        with self._arrivals.handshake(connection), self.admission.handshake(connection):
+        self._arrivals.begin(connection)
+        try:
+            self.admission.enter(connection)
             await connection.handshake(self._limits.handshake_seconds, self._greeter)
-        with self._crowd.place(connection):
+        finally:
+            self.admission.leave(connection)
+            self._arrivals.end(connection)
+        self._crowd.enter(connection)
+        try:
             if connection.link.kind is LinkKind.NATIVE:
-                await self._converse(connection, self._dialed_by(connection))
+                await self._converse(connection, self._dials.to(connection))
             else:
                 await take_texts(connection, self._join, self._teller)
+        finally:
+            self._crowd.leave(connection)
 
     async def _join(self, connection: Connection, listener: Endpoint) -> Conversation:
         """A classic link that a peer dialed belongs to a conversation from here on."""
@@ -187,6 +200,7 @@ class Links(DialBacks):
 
     def _start(self, conversation: Conversation, outgoing: Outgoing) -> None:
         conversation.outgoing = outgoing
+        self._dials.begin(outgoing, conversation)
         self._nursery.start_soon(self._run_outgoing, conversation, outgoing)
 
     async def _run_outgoing(self, conversation: Conversation, outgoing: Outgoing) -> None:
@@ -199,6 +213,8 @@ class Links(DialBacks):
             failed = error
         except Exception as error:
             failed = DialError(DialProblem.FAILED, Ending.bug(error).place)
+        finally:
+            self._dials.end(outgoing)
         # No checkpoint from here to the connection's own scope: it must not be left behind.
         if outgoing.scope.cancel_called and failed is None:
             failed = DialError(DialProblem.GIVEN_UP)
@@ -325,16 +341,6 @@ class Links(DialBacks):
 
     # Native links, whoever dialed.
 
-    def _dialed_by(self, connection: Connection) -> Conversation | None:
-        """The one whose peer we dial, where this link came from that very address and port."""
-        for each in self._book:
-            dial = each.outgoing if each.dialing else None
-            if dial is None or not is_same_place(dial.endpoint, connection.peer):
-                continue
-            if dial.expected in (None, fingerprint(connection.identity)):
-                return each
-        return None
-
     async def _converse(
         self,
         connection: Connection,
@@ -360,12 +366,11 @@ class Links(DialBacks):
             conversation.name = outgoing.name or conversation.name
         if listener.port:
             conversation.endpoint = listener
-        conversation.key = ConversationKey.of(listener)
         first = not conversation.online
         conversation.invite = None
         session = Session(
             connection, identity, cursor, self._limits.bye_seconds,
-            dial_back=lambda port: self._dial_back(session, port),
+            dial_back=lambda port: self._dial_back(session, port), pulse=self._pulse,
         )  # fmt: skip
         conversation.sessions.append(session)
         if outgoing is not None and not outgoing.again:

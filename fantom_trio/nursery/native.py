@@ -34,6 +34,7 @@ async def converse(
     ``acknowledge``: what stands in the history counts as handed over; otherwise somebody else says
     so. Cancelled from outside, the link says ``bye`` as far as the system takes it at once.
     """
+    session.pulse.watch(session.patience)
     try:
         async with trio.open_nursery() as nursery:
             reader = _Reader(session, conversation, teller, nursery, acknowledge)
@@ -41,15 +42,21 @@ async def converse(
             with session.connection.ends():
                 await reader.run()
     finally:
+        session.pulse.forget(session.patience)
         if session.connection.ending is None and session.connection.link.can_send:
             _say_pending(session)
             session.connection.link.send(Bye("quit"))
             session.connection.send_now()
-        session.outcomes.extend(session.verification.end())
+        session.outcomes.extend(session.end_verification())
 
 
 class _Reader:
     """Takes what comes; what it has to answer it leaves to the writer."""
+
+    __slots__ = (
+        "_acknowledge", "_connection", "_conversation", "_delivery", "_nursery", "_session",
+        "_teller",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -68,35 +75,28 @@ class _Reader:
         self._acknowledge = acknowledge
 
     async def run(self) -> None:
+        patience = self._session.patience
         while not self._session.peer_left:
-            await self._take(await self._receive())
-
-    async def _receive(self) -> list[Event]:
-        """The next events; raises ``ConnectionLost`` after a long silence."""
-        limits, session = self._teller.limits, self._session
-        for silence in range(1, limits.silences + 1):
-            with trio.move_on_after(limits.ping_seconds) as session.patience:
-                events = await self._connection.receive()
-                session.doubted = False
-                return events
-            if session.doubted or silence == limits.silences:
-                break
-            session.ask()
-        self._connection.end(Ending(Why.SILENT))
-        raise ConnectionLost
+            patience.begin()
+            events = await self._connection.receive()
+            patience.heard()
+            await self._take(events)
 
     async def _take(self, events: list[Event]) -> None:
         """All of one read; where it ends in a fault, what came before counts."""
         messages: list[Message] = []
         delivered: list[Message] = []
         fault: Exception | None = None
+        identity, now, take = self._session.identity, self._teller.now(), self._delivery.take
         try:
             for event in events:
                 match event:
                     case Say() if self._session.leaving is None:
                         # Else it was not taken, and comes again on another link.
-                        if self._delivery.take(event):
-                            messages.append(self._message(event))
+                        if take(event):
+                            new = Message(event.text, now, State.RECEIVED, id=event.id)
+                            new.verified = identity.verified
+                            messages.append(new)
                     case Ack():
                         delivered += self._delivery.acknowledge(event.shown)
                         self._session.identity.acknowledged_at = tick()
@@ -112,20 +112,16 @@ class _Reader:
                         raise ConnectionLost
         except (RemoteProtocolError, ConnectionLost) as error:
             fault = error
-        if messages and self._acknowledge:
-            self._delivery.show(messages[-1].id)
+        if messages:
+            self._conversation.history.extend(messages)
+            if self._acknowledge:
+                self._delivery.show(messages[-1].id)
         # Before any wait: the link may end while a slow screen is told.
         self._conversation.delivered(delivered)
         self._session.wake()
         await self._tell(messages, delivered)
         if fault is not None:
             raise fault
-
-    def _message(self, say: Say) -> Message:
-        identity, now = self._session.identity, self._teller.now()
-        message = Message(say.text, now, State.RECEIVED, verified=identity.verified, id=say.id)
-        self._conversation.history.append(message)
-        return message
 
     def _verify(self, record: Verify) -> None:
         """What comes of it counts now; what is not told when the link ends is told then."""
@@ -153,7 +149,7 @@ class _Reader:
             await self._teller.offer(Delivered(self._conversation, delivered))
         while self._session.outcomes:
             await self._teller.tell(Verifying(self._conversation, self._session.outcomes[0]))
-            self._session.outcomes.popleft()
+            del self._session.outcomes[0]
 
     def _bye(self, bye: Bye) -> None:
         self._session.peer_left = True
@@ -169,6 +165,8 @@ _WHY_LEFT = {"replaced": Why.REPLACED, "refused": Why.TURNED_AWAY}
 
 class _Writer:
     """Sends messages, acknowledgements and answers, all that is there in one write."""
+
+    __slots__ = ("_connection", "_conversation", "_delivery", "_session", "_teller")
 
     def __init__(self, session: Session, conversation: Conversation, teller: Teller) -> None:
         self._session = session
@@ -199,7 +197,7 @@ class _Writer:
         """On the newest link; None for a piece that is not the last of its message."""
         if self._conversation.session is not self._session:
             return []
-        most = self._teller.limits.batch_bytes
+        most = self._teller.limits.native_batch_bytes
         says = self._delivery.next_says(self._session.cursor, most)
         for say, _ in says:
             self._connection.link.send(say)
@@ -215,8 +213,7 @@ class _Writer:
 
 def _say_pending(session: Session) -> int:
     """Everything but messages, into the link; how many records that were."""
-    records = list(session.steps)
-    session.steps.clear()
+    records, session.steps = session.steps, []
     if session.pong:
         records.append(Pong())
     if session.ping:

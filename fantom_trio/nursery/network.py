@@ -65,8 +65,7 @@ class Stream(trio.abc.AsyncResource):
 class Listener(trio.abc.Listener[Stream]):
     """Accepts connections until it is closed.
 
-    ``accept`` raises ``OSError`` when there is no descriptor left: ``trio.serve_listeners`` waits
-    then.
+    ``accept`` raises ``OSError`` when there is no descriptor left; whoever asks waits then.
     """
 
     #: Where it listens; its port is never 0.

@@ -1,7 +1,6 @@
 """The node: one nursery with one listener task and one task per connection."""
 
 import contextlib
-import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -29,9 +28,6 @@ from fantom_trio.nursery.verification import Verification
 from fantom_trio.wire import DEFAULT_PORT, Endpoint, Invite, KeyPair, Secret, fingerprint
 
 __all__ = ["NoWayBack", "Node", "NotLinked", "open_node"]
-
-# It warns when descriptors run out, ten times a second; ``Door`` tells it once.
-logging.getLogger("trio.serve_listeners").addHandler(logging.NullHandler())
 
 
 class NoWayBack(Exception):
@@ -191,13 +187,13 @@ class Node:
 
         Raises ``OutboxFull`` or ``NoWayBack``; the text is not taken then.
         """
-        linked = conversation.session is not None or conversation.outgoing is not None
-        if not linked and conversation.endpoint is None:
+        session, outgoing = conversation.session, conversation.outgoing
+        if session is None and outgoing is None and conversation.endpoint is None:
             raise NoWayBack
         message = conversation.write(text, self._teller.now())
-        if conversation.outgoing is not None:
-            conversation.outgoing.hurry()
-        elif conversation.session is None:
+        if outgoing is not None:
+            outgoing.hurry()
+        elif session is None:
             self._links.dial(conversation)
         return message
 
@@ -358,11 +354,10 @@ class Node:
         try:
             with trio.CancelScope() as scope:
                 task_status.started(scope)
-                # It closes the listener on every way out, and waits when descriptors run out.
                 door = Door(
                     listener, self.limits.descriptors_pause, self._links.make_room,
                     lambda: self._teller.try_tell(DescriptorsOut()),
                 )  # fmt: skip
-                await trio.serve_listeners(self._links.serve, [door], handler_nursery=self._nursery)
+                await door.serve(self._links.serve, self._nursery)
         finally:
             stopped.set()

@@ -1,13 +1,13 @@
 """One native link that is up: what its writer has to send, besides messages."""
 
 import enum
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import trio
 
-from fantom_trio.nursery.connection import Connection, Ending
+from fantom_trio.nursery.connection import Connection, Ending, Why
 from fantom_trio.nursery.identity import PeerIdentity
+from fantom_trio.nursery.pulse import Patience, Pulse
 from fantom_trio.nursery.verification import Outcome, Verification
 from fantom_trio.wire import Cursor, Record
 
@@ -26,6 +26,12 @@ class Knocked(enum.Enum):
 class Session:
     """A link between two identities, from both ``hello`` to its end."""
 
+    __slots__ = (
+        "_bye_seconds", "_verification", "_work", "acknowledged", "began", "connection", "cursor",
+        "dial_back", "identity", "knock", "leaving", "outcomes", "patience", "peer_left", "ping",
+        "pong", "pulse", "steps",
+    )  # fmt: skip
+
     def __init__(
         self,
         connection: Connection,
@@ -33,6 +39,7 @@ class Session:
         cursor: Cursor,
         bye_seconds: float,
         dial_back: Callable[[int], Awaitable[None]],
+        pulse: Pulse,
     ) -> None:
         self.connection = connection
         #: Connects to that port of the peer's end, once; raises nothing.
@@ -42,30 +49,41 @@ class Session:
         self.began = trio.current_time()
         #: Which message this link carries next.
         self.cursor = cursor
-        self.verification = Verification(
-            connection.link.hash, initiator=connection.link.initiator, trials=identity.trials
-        )
+        self._verification: Verification | None = None
         #: The highest id that we acknowledged on this link.
         self.acknowledged = connection.hello_sent.shown
         #: Pending values, not queues: the newest counts, and whoever reads never waits for us.
         self.ping = False
         self.pong = False
-        #: Nothing came since ``doubt``.
-        self.doubted = False
+        self.pulse = pulse
         #: How long the reader waits for a sign of life.
-        self.patience = trio.CancelScope()
+        self.patience = Patience(pulse.limits, self.ask, self._give_up)
         #: The port of ours that the peer is to dial.
         self.knock: int | None = None
         #: Steps of a verification, which answer the user's and are as many.
-        self.steps: deque[Record] = deque()
+        self.steps: list[Record] = []
         #: What came of a verification and was not told yet.
-        self.outcomes: deque[Outcome] = deque()
+        self.outcomes: list[Outcome] = []
         self._bye_seconds = bye_seconds
         #: The word that our ``bye`` says, or said; None while we stay.
         self.leaving: str | None = None
         #: The peer's ``bye`` came.
         self.peer_left = False
         self._work = trio.Event()
+
+    @property
+    def verification(self) -> Verification:
+        """Where verifying the peer stands on this link; most links never come to that."""
+        if self._verification is None:
+            link = self.connection.link
+            self._verification = Verification(
+                link.hash, initiator=link.initiator, trials=self.identity.trials
+            )
+        return self._verification
+
+    def end_verification(self) -> Sequence[Outcome]:
+        """The link is gone: what the user must be told of it."""
+        return [] if self._verification is None else self._verification.end()
 
     def wake(self) -> None:
         """There is something for the writer."""
@@ -83,9 +101,11 @@ class Session:
 
     def doubt(self, seconds: float) -> None:
         """The peer has a newer link with us: this one is dead after so long a silence."""
-        self.doubted = True
-        self.patience.deadline = trio.current_time() + seconds
+        self.pulse.doubt(self.patience, seconds)
         self.ask()
+
+    def _give_up(self) -> None:
+        self.connection.end(Ending(Why.SILENT))
 
     def verify(self, steps: Iterable[Record]) -> None:
         """Send these steps of a verification."""

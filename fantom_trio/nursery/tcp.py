@@ -29,6 +29,8 @@ __all__ = ["TCP", "Tcp", "TcpListener", "TcpStream", "index_of", "look_up"]
 
 #: ``linux/tcp.h``: the longest pause between two retransmissions, milliseconds.
 _TCP_RTO_MAX_MS = 44
+#: The system takes no more while so much of what it took is not sent yet, bytes.
+_UNSENT_BYTES = 16 * 1024
 
 _BY_ERRNO = {
     errno.ECONNREFUSED: DialProblem.REFUSED,
@@ -46,96 +48,149 @@ _TAKEN = (errno.EADDRNOTAVAIL, errno.EADDRINUSE)
 
 
 class TcpStream(Stream):
-    """A connected socket; it notices a peer that is gone without a word."""
+    """A connected socket; it notices a peer that is gone without a word.
 
-    def __init__(self, stream: trio.SocketStream, peer: Endpoint) -> None:
-        """Raises ``OSError``; the socket stays open then."""
+    The socket is Python's own: Trio's would add two steps of the scheduler to each read and write.
+    """
+
+    def __init__(self, sock: socket.socket, peer: Endpoint, here: Endpoint) -> None:
+        """``sock`` never blocks."""
         self.peer = peer
-        self.here = _endpoint_of(stream.socket.getsockname())
-        self._stream = stream
-        with contextlib.suppress(OSError):  # it may be gone already: the first read will tell
-            self._keep_alive()
+        self.here = here
+        self._sock = sock
+        self._ended = False
 
     async def receive_into(self, room: Callable[[], memoryview]) -> int:
         """One read of the socket."""
         try:
-            await trio.lowlevel.wait_readable(self._stream.socket)
-            return await self._stream.socket.recv_into(room())
+            while True:
+                await trio.lowlevel.wait_readable(self._sock)
+                with contextlib.suppress(BlockingIOError):
+                    return self._sock.recv_into(room())
         except OSError as error:
             raise ConnectionLost from error
 
     async def send_all(self, data: bytes | bytearray) -> None:
         """As many writes as it takes."""
+        if self._ended:
+            raise trio.ClosedResourceError("nothing is written behind the end")
+        await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            await self._stream.send_all(data)
-        except trio.BrokenResourceError as error:
+            sent = self._send(data)
+            if sent == len(data):
+                # Whoever writes on and on leaves others their turn.
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return
+            with memoryview(data) as rest:
+                while sent < len(rest):
+                    await trio.lowlevel.wait_writable(self._sock)
+                    sent += self._send(rest[sent:])
+        except OSError as error:
             raise ConnectionLost from error
+
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
+        try:
+            return self._sock.send(data)
+        except BlockingIOError:
+            return 0
 
     def send_now(self, data: bytes | bytearray) -> bool:
         """One write that the socket, which never blocks, takes or not."""
-        number = self._stream.socket.fileno()
-        if number == -1:
-            return False
-        # Trio's sockets only write in a coroutine; the descriptor stays theirs.
-        sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=number)
         try:
-            return sock.send(data) == len(data)
+            return self._sock.send(data) == len(data)
         except OSError:
             return False
-        finally:
-            sock.detach()
 
     async def send_eof(self) -> None:
         """Shut down the writing half."""
+        await trio.lowlevel.checkpoint()
+        self._ended = True
         try:
-            await self._stream.send_eof()
-        except trio.BrokenResourceError as error:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
             raise ConnectionLost from error
 
     def close(self) -> None:
         """The system still sends what it took, as long as we left nothing unread."""
-        self._stream.socket.close()
+        if self._sock.fileno() != -1:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
 
     def abort(self) -> None:
         """The system forgets it, instead of sending to a peer that is gone for a minute more."""
         with contextlib.suppress(OSError):  # it is closed already
-            self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
-    def _keep_alive(self) -> None:
-        options = {(socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1}
-        if sys.platform == "linux":  # tcp(7); elsewhere the system's own times hold
-            options[socket.IPPROTO_TCP, socket.TCP_KEEPIDLE] = DEAD_SECONDS // 3
-            options[socket.IPPROTO_TCP, socket.TCP_KEEPINTVL] = DEAD_SECONDS // 6
-            options[socket.IPPROTO_TCP, socket.TCP_KEEPCNT] = 4
-            options[socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT] = DEAD_SECONDS * 1000
+
+def _own(sock: trio.socket.SocketType) -> socket.socket:
+    """One of Trio's that is connected, as one of ours."""
+    ours = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=sock.detach())
+    ours.setblocking(False)
+    _prepare(ours)
+    return ours
+
+
+def _prepare(sock: socket.socket) -> None:
+    """What every connection is to have; on Linux those that a listener accepts inherit it."""
+    options = {(socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1}
+    options[socket.IPPROTO_TCP, socket.TCP_NODELAY] = 1
+    if sys.platform == "linux":  # tcp(7); elsewhere the system's own times hold
+        # What waits for the peer to read waits here, where a newer link can still take it.
+        options[socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT] = _UNSENT_BYTES
+        options[socket.IPPROTO_TCP, socket.TCP_KEEPIDLE] = DEAD_SECONDS // 3
+        options[socket.IPPROTO_TCP, socket.TCP_KEEPINTVL] = DEAD_SECONDS // 6
+        options[socket.IPPROTO_TCP, socket.TCP_KEEPCNT] = 4
+        options[socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT] = DEAD_SECONDS * 1000
+    with contextlib.suppress(OSError):  # it may be gone already: the first read will tell
         for (level, option), value in options.items():
-            self._stream.setsockopt(level, option, value)
+            sock.setsockopt(level, option, value)
         if sys.platform == "linux":
             # A way that works again is noticed soon; kernels before 6.15 do not know it.
-            with contextlib.suppress(OSError):
-                self._stream.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, 4000)
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, 4000)
 
 
 class TcpListener(Listener):
     """A socket that listens."""
 
     def __init__(self, sock: socket.socket, endpoint: Endpoint) -> None:
+        """``sock`` never blocks."""
         self.endpoint = endpoint
-        self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        #: Our end of all that is accepted; of a listener on every address, the connection's.
+        self._here = None if endpoint.host == "::" else _endpoint_of(sock.getsockname())
+        self._sock = sock
 
     async def accept(self) -> TcpStream:
         """The next one that is still there."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        stream, waited = self._try_accept(), False
+        while stream is None:
+            await trio.lowlevel.wait_readable(self._sock)
+            stream, waited = self._try_accept(), True
+        if not waited:  # those who were accepted have their turn first
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return stream
+
+    def _try_accept(self) -> TcpStream | None:
         while True:
-            stream = await self._listener.accept()
             try:
-                return TcpStream(stream, _endpoint_of(stream.socket.getpeername()))
+                sock, _ = self._sock.accept()
+            except BlockingIOError:
+                return None
+            sock.setblocking(False)
+            if sys.platform != "linux":  # pragma: no cover
+                _prepare(sock)
+            try:
+                peer = _endpoint_of(sock.getpeername())
+                return TcpStream(sock, peer, self._here or _endpoint_of(sock.getsockname()))
             except OSError:  # it is gone already
-                stream.socket.close()
+                sock.close()
 
     async def aclose(self) -> None:
         """What was not accepted is reset."""
-        await self._listener.aclose()
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()
+        await trio.lowlevel.checkpoint()
 
 
 class Tcp:
@@ -158,8 +213,7 @@ class Tcp:
                 await sock.connect(address)
                 if from_port:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
-                # Not what getpeername says: a peer that is gone already has no name.
-                return TcpStream(trio.SocketStream(sock), endpoint)
+                here = _endpoint_of(sock.getsockname())
             except OSError as error:
                 sock.close()
                 if from_port and error.errno in _TAKEN:
@@ -168,6 +222,8 @@ class Tcp:
             except BaseException:
                 sock.close()
                 raise
+            # Not what getpeername says: a peer that is gone already has no name.
+            return TcpStream(_own(sock), endpoint, here)
         raise DialError(DialProblem.TIMEOUT)
 
     def listen(self, endpoint: Endpoint) -> TcpListener:
@@ -188,6 +244,7 @@ class Tcp:
             if hasattr(socket, "SO_REUSEPORT"):
                 # Only now: bound with it, the port would be shared with another program of ours.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            _prepare(sock)
             sock.setblocking(False)
             return TcpListener(sock, replace(endpoint, port=sock.getsockname()[1]))
         except OSError as error:

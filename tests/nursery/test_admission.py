@@ -32,6 +32,7 @@ from fantom_trio.nursery.admission import Admission, group_of
 from fantom_trio.nursery.connection import Connection, NotAdmitted
 from fantom_trio.nursery.descriptors import Door
 from fantom_trio.nursery.network import Listener, Stream
+from fantom_trio.nursery.tcp import TcpListener, TcpStream
 from fantom_trio.wire import Endpoint, Link, Role
 from tests.classic_peer import ClassicPeer
 from tests.nursery.ends import PATIENCE, Peer, listening_node, next_event, next_texts
@@ -66,7 +67,8 @@ class Hall:
 
     def enter(self, host: str, zone: str = "") -> Connection:
         new = connection(host, zone)
-        self._stack.enter_context(self.admission.handshake(new))
+        self.admission.enter(new)
+        self._stack.callback(self.admission.leave, new)
         return new
 
     def close(self) -> None:
@@ -197,9 +199,13 @@ class Gate:
         self.admission = Admission(limits or Limits(), lambda peer: peer.host in known)
 
     def lets_in(self, host: str) -> bool:
-        with contextlib.suppress(NotAdmitted), self.admission.handshake(connection(host)):
-            return True
-        return False
+        new = connection(host)
+        try:
+            self.admission.enter(new)
+        except NotAdmitted:
+            return False
+        self.admission.leave(new)
+        return True
 
     def count(self, host: str, knocks: int = 100) -> int:
         return sum(self.lets_in(host) for _ in range(knocks))
@@ -619,7 +625,8 @@ async def test_a_lack_of_descriptors_is_told_once_and_accept_does_not_spin(
     async def serve(listener: Listener, seconds: float) -> None:
         room = lambda: asked_for_room.append(trio.current_time())  # noqa: E731
         with trio.move_on_after(seconds):
-            await trio.serve_listeners(_never, [Door(listener, 60, room, tell)])
+            async with trio.open_nursery() as nursery:
+                await Door(listener, 60, room, tell).serve(_never, nursery)
 
     listener = _Scarce(300)
     await serve(listener, 100)
@@ -640,17 +647,17 @@ async def test_an_event_tells_of_it_and_the_next_one_is_let_in(
             await Peer.dial(node)
             await wait_all_tasks_blocked(0.01)
             assert len(node.admission) == 1
-            accept = trio.SocketListener.accept
+            accept = TcpListener.accept
             failures = iter([OSError(24, "Too many open files")])
 
-            async def scarce(self: trio.SocketListener) -> trio.SocketStream:
+            async def scarce(self: TcpListener) -> TcpStream:
                 stream = await accept(self)
                 for failure in failures:
-                    stream.socket.close()
+                    stream.close()
                     raise failure
                 return stream
 
-            monkeypatch.setattr(trio.SocketListener, "accept", scarce)
+            monkeypatch.setattr(TcpListener, "accept", scarce)
             await Peer.dial(node)  # it is waited for with the old accept
             lost = await Peer.dial(node)
             assert await lost.read_end() == b""

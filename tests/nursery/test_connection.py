@@ -32,7 +32,7 @@ from tests.nursery.ends import (
 )
 
 #: The node's own tasks for links; every step of theirs ends in an await.
-TASKS = ("._run_handler", "Links._run_outgoing", "classic._watch", "_Writer.run")
+TASKS = ("Links.serve", "Links._run_outgoing", "classic._watch", "_Writer.run")
 #: Secrets that a link holds at most: handshake and KEM keys, or two streams.
 SECRETS_OF_A_LINK = 5
 
@@ -208,7 +208,7 @@ async def test_cancelled_in_any_await_the_keys_are_wiped_and_the_node_lives(
 def is_closed(connection: Connection) -> bool:
     stream = connection._stream
     assert isinstance(stream, TcpStream)
-    return stream._stream.socket.fileno() == -1
+    return stream._sock.fileno() == -1
 
 
 async def _until_cancelled(

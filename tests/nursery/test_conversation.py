@@ -1,7 +1,5 @@
 """A conversation by itself: what it remembers, what waits to be sent, and its bounds."""
 
-from dataclasses import replace
-
 import pytest
 import trio
 from hypothesis import given, settings
@@ -258,4 +256,4 @@ async def test_what_was_forgotten_while_a_link_took_it_is_no_longer_counted(
 
 def test_a_message_that_was_received_is_not_ours() -> None:
     assert not received("hi").mine
-    assert replace(received("hi"), state=State.SENT).mine
+    assert Message("hi", 0, State.SENT).mine

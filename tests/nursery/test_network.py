@@ -1,5 +1,6 @@
 """The seam to the network: what holds for the operating system's holds for the one in memory."""
 
+import errno
 import random
 import socket
 import struct
@@ -19,7 +20,7 @@ from fantom_trio.nursery.errors import (
 )
 from fantom_trio.nursery.limits import DEAD_SECONDS
 from fantom_trio.nursery.network import Listener, Network, Stream
-from fantom_trio.nursery.tcp import TCP, TcpStream
+from fantom_trio.nursery.tcp import TCP, TcpListener, TcpStream
 from fantom_trio.wire import Endpoint
 from tests.nursery.ends import PATIENCE, Peer, listening_node, next_texts
 from tests.nursery.memory_network import MemoryNetwork
@@ -310,7 +311,7 @@ async def test_a_peer_that_is_gone_without_a_word_is_noticed_by_the_system() -> 
     async with pair(Place(TCP, TCP, "::1", 0)) as ends:
         for end in ends:
             assert isinstance(end, TcpStream)
-            sock = end._stream.socket
+            sock = end._sock
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             silence = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
             assert silence == DEAD_SECONDS * 1000
@@ -319,15 +320,15 @@ async def test_a_peer_that_is_gone_without_a_word_is_noticed_by_the_system() -> 
 async def test_without_descriptors_a_listener_waits_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    refusals = sorted(trio._highlevel_serve_listeners.ACCEPT_CAPACITY_ERRNOS)
-    accept = trio.SocketListener.accept
+    refusals = [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS]
+    accept = TcpListener.accept
 
-    async def starved(self: trio.SocketListener) -> trio.SocketStream:
+    async def starved(self: TcpListener) -> TcpStream:
         if refusals:
             raise OSError(refusals.pop(), "in the words of whoever raised it")
         return await accept(self)
 
-    monkeypatch.setattr(trio.SocketListener, "accept", starved)
+    monkeypatch.setattr(TcpListener, "accept", starved)
     with trio.fail_after(PATIENCE):
         async with listening_node() as node:
             peer = await Peer.meet_node(node)

@@ -184,7 +184,7 @@ async def peer_resets(chat: NativeChat) -> None:
     stream = connection._stream
     assert isinstance(stream, TcpStream)
     linger = struct.pack("ii", 1, 0)
-    stream._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    stream._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     connection.end(Ending(Why.LOST))
     await chat.program.expect("the connection broke")
 

@@ -8,7 +8,6 @@ neighbours (https://doc.libsodium.org/memory_management).
 
 import mmap
 import sys
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from nacl._sodium import ffi, lib
@@ -61,22 +60,24 @@ class _Mapping:
             self._memory = mmap.mmap(
                 -1, _MAPPING_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
             )
-        self._base = ffi.from_buffer("unsigned char[]", self._memory)
-        self.locked = lib.sodium_mlock(self._base, _MAPPING_BYTES) == 0
+        base = ffi.from_buffer("unsigned char[]", self._memory)
+        self.locked = lib.sodium_mlock(base, _MAPPING_BYTES) == 0
         self.slot_bytes = slot_bytes
-        self.free = [self._base + at for at in range(0, _MAPPING_BYTES, slot_bytes)]
+        self.slots = [base + at for at in range(0, _MAPPING_BYTES, slot_bytes)]
+        self._base = base  # which keeps the addresses of the slots good
 
 
 _mappings: list[_Mapping] = []
+#: The slots that no secret has, by their size.
+_free: dict[int, list[Any]] = {size: [] for size in _SLOT_BYTES}
 
 
-def _take_slot(size: int) -> tuple[_Mapping, Any]:
-    slot_bytes = next(each for each in _SLOT_BYTES if size <= each)
-    for mapping in _mappings:
-        if mapping.slot_bytes == slot_bytes and mapping.free:
-            return mapping, mapping.free.pop()
-    _mappings.append(_Mapping(slot_bytes))
-    return _mappings[-1], _mappings[-1].free.pop()
+def _take_slot(slot_bytes: int) -> Any:
+    free = _free[slot_bytes]
+    if not free:
+        _mappings.append(_Mapping(slot_bytes))
+        free += _mappings[-1].slots
+    return free.pop()
 
 
 def secrets_are_locked() -> bool:
@@ -91,14 +92,15 @@ class Secret:
     when it is collected, but whoever owns it should not wait for that.
     """
 
-    __slots__ = ("_mapping", "_pointer", "_size")
+    __slots__ = ("_pointer", "_size", "_slot_bytes")
 
     def __init__(self, size: int) -> None:
         self._pointer: Any = None
         if not 0 < size <= _SLOT_BYTES[-1]:
             raise ValueError(f"a secret holds 1 to {_SLOT_BYTES[-1]} bytes, not {size}")
         self._size = size
-        self._mapping, self._pointer = _take_slot(size)
+        self._slot_bytes = _SLOT_BYTES[size > _SLOT_BYTES[0]]
+        self._pointer = _take_slot(self._slot_bytes)
 
     @classmethod
     def random(cls, size: int) -> "Secret":
@@ -121,7 +123,7 @@ class Secret:
         Nobody else may hold ``data``, which reads as zeros afterwards.
         """
         secret = cls.copy_of(data)
-        lib.sodium_memzero(ffi.from_buffer(data), len(data))
+        _overwrite(data)
         return secret
 
     def reveal(self) -> bytes:
@@ -137,13 +139,20 @@ class Secret:
         """Overwrite the bytes and give the memory back; a second call does nothing."""
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
-            lib.sodium_memzero(pointer, self._mapping.slot_bytes)
-            self._mapping.free.append(pointer)
+            lib.sodium_memzero(pointer, self._slot_bytes)
+            _free[self._slot_bytes].append(pointer)
 
     def _address(self) -> Any:
         if self._pointer is None:
             raise LocalProtocolError("this secret is wiped")
         return self._pointer
+
+    def __enter__(self) -> "Secret":
+        """Wiped at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wipe()
 
     def __len__(self) -> int:
         return self._size
@@ -253,52 +262,68 @@ def diffie_hellman(own: KeyPair, peer_public: bytes) -> Secret | None:
     return shared
 
 
-def hkdf(chaining_key: Secret, material: Secret | bytes) -> tuple[Secret, Secret]:
-    """Noise's HKDF, two outputs of 64 bytes, over HMAC-BLAKE2b (Noise, section 4.3; RFC 2104)."""
-    temporary = _hmac(chaining_key, material)
-    try:
-        first = _hmac(temporary, b"\1")
-        return first, _hmac(temporary, first, b"\2")
-    finally:
-        temporary.wipe()
-
-
 _HASH_BYTES = 64
 _BLOCK_BYTES = 128
-_INNER, _OUTER = 0x36, 0x5C
+#: Of HMAC, each as a table for the key's bytes and as what stands behind them.
+_PADS = [
+    (bytes(byte ^ pad for byte in range(256)), bytes([pad]) * (_BLOCK_BYTES - _HASH_BYTES))
+    for pad in (0x36, 0x5C)
+]
 
 
-def _hmac(key: Secret, *parts: Secret | bytes) -> Secret:
-    """HMAC-BLAKE2b-512 of at most 128 bytes, with a key of 64, both out of Python's own memory."""
-    _check(key, _HASH_BYTES)
-    inner = _hash(_INNER, key, parts)
-    try:
-        return _hash(_OUTER, key, (inner,))
-    finally:
-        inner.wipe()
+def hkdf(chaining_key: Secret, material: Secret | bytes) -> tuple[Secret, Secret]:
+    """Noise's HKDF, two outputs of 64 bytes, over HMAC-BLAKE2b (Noise, section 4.3; RFC 2104).
+
+    ``material`` is at most 128 bytes.
+    """
+    with _Hmac(chaining_key) as extract, extract(material) as temporary, _Hmac(temporary) as expand:
+        first = expand(b"\1")
+        return first, expand(first, b"\2")
 
 
-def _hash(pad: int, key: Secret, parts: Sequence[Secret | bytes]) -> Secret:
-    size = _BLOCK_BYTES + sum(map(len, parts))
-    message, digest = Secret(size), Secret(_HASH_BYTES)
-    try:
-        place = message._pointer
-        ffi.memmove(place, key._address(), _HASH_BYTES)
-        ffi.memmove(place + _HASH_BYTES, bytes(_BLOCK_BYTES - _HASH_BYTES), _HASH_BYTES)
-        for at in range(_BLOCK_BYTES):
-            # Byte by byte: Python keeps one object for each small number, so no copy stays behind.
-            place[at] ^= pad
-        place += _BLOCK_BYTES
+class _Hmac:
+    """HMAC-BLAKE2b-512 with one key of 64 bytes, all of it out of Python's own memory."""
+
+    def __init__(self, key: Secret) -> None:
+        _check(key, _HASH_BYTES)
+        #: What each of the two hashes is computed over: the padded key, and room for the rest.
+        self._inner, self._outer = Secret(_SLOT_BYTES[-1]), Secret(_SLOT_BYTES[-1])
+        plain = key.reveal()
+        for block, (table, rest) in zip((self._inner, self._outer), _PADS, strict=True):
+            # One call for all bytes, instead of one step of Python for each.
+            padded = plain.translate(table)
+            ffi.memmove(block._pointer, padded, _HASH_BYTES)
+            ffi.memmove(block._pointer + _HASH_BYTES, rest, len(rest))
+            _overwrite(padded)
+        _overwrite(plain)
+
+    def __call__(self, *parts: Secret | bytes) -> Secret:
+        """The code of at most 128 bytes."""
+        inner, outer, size = self._inner._address(), self._outer._address(), _BLOCK_BYTES
+        if sum(map(len, parts)) > _BLOCK_BYTES:
+            raise ValueError(f"expected at most {_BLOCK_BYTES} bytes")
         for part in parts:
-            ffi.memmove(place, part._address() if isinstance(part, Secret) else part, len(part))
-            place += len(part)
-        null = ffi.NULL
-        lib.crypto_generichash_blake2b_salt_personal(
-            digest._pointer, _HASH_BYTES, message._pointer, size, null, 0, null, null
-        )
-    finally:
-        message.wipe()
-    return digest
+            source = part._address() if isinstance(part, Secret) else part
+            ffi.memmove(inner + size, source, len(part))
+            size += len(part)
+        code = Secret(_HASH_BYTES)
+        _hash(outer + _BLOCK_BYTES, inner, size)
+        _hash(code._pointer, outer, _BLOCK_BYTES + _HASH_BYTES)
+        return code
+
+    def __enter__(self) -> "_Hmac":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._inner.wipe()
+        self._outer.wipe()
+
+
+def _hash(into: Any, message: Any, size: int) -> None:
+    null = ffi.NULL
+    lib.crypto_generichash_blake2b_salt_personal(
+        into, _HASH_BYTES, message, size, null, 0, null, null
+    )
 
 
 def aead_seal(key: Secret, counter: int, data: bytes, plaintext: bytes) -> bytes:
@@ -404,6 +429,11 @@ def unpadded(buffer: bytearray, start: int, stop: int, block: int) -> int | None
     size = ffi.new("size_t *")
     failed = lib.sodium_unpad(size, ffi.from_buffer(buffer) + start, stop - start, block)
     return None if failed else start + int(size[0])
+
+
+def _overwrite(data: bytes) -> None:
+    """Zeros in place of bytes that nobody else holds."""
+    lib.sodium_memzero(ffi.from_buffer(data), len(data))
 
 
 def _check(data: bytes | Secret, size: int) -> None:

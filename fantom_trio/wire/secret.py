@@ -1,9 +1,9 @@
 """Memory that is wiped, and the libsodium calls that work on it.
 
-PyNaCl's public functions take and return ``bytes``, which nobody can wipe, so this file, and no
-other, calls its binding to libsodium. Secrets are slots of one anonymous mapping that is locked
-once: ``mlock`` works by page and does not nest, so unlocking one small secret would unlock its
-neighbours (https://doc.libsodium.org/memory_management).
+PyNaCl's public functions take and return ``bytes``, which nobody can wipe, so this file and
+``ciphers``, and no other, call its binding to libsodium. Secrets are slots of one anonymous mapping
+that is locked once: ``mlock`` works by page and does not nest, so unlocking one small secret would
+unlock its neighbours (https://doc.libsodium.org/memory_management).
 """
 
 import mmap
@@ -25,16 +25,8 @@ __all__ = [
     "diffie_hellman",
     "hkdf",
     "secrets_are_locked",
-    "open_box",
     "random_nonce",
-    "seal_box",
     "session_keys",
-    "stream_opener",
-    "stream_pull",
-    "stream_push",
-    "stream_sealer",
-    "unpadded",
-    "wipe_buffer",
 ]
 
 KEY_BYTES = 32
@@ -128,7 +120,7 @@ class Secret:
 
     def reveal(self) -> bytes:
         """A copy that nobody can wipe, for a library that takes nothing else."""
-        return bytes(ffi.buffer(self._address(), self._size))
+        return bytes(ffi.buffer(self.address(), self._size))
 
     @property
     def wiped(self) -> bool:
@@ -142,7 +134,8 @@ class Secret:
             lib.sodium_memzero(pointer, self._slot_bytes)
             _free[self._slot_bytes].append(pointer)
 
-    def _address(self) -> Any:
+    def address(self) -> Any:
+        """Where the bytes stand until ``wipe``, for libsodium."""
         if self._pointer is None:
             raise LocalProtocolError("this secret is wiped")
         return self._pointer
@@ -176,7 +169,7 @@ class KeyPair:
         if len(private) != KEY_BYTES:
             raise ValueError(f"a private key is {KEY_BYTES} bytes, not {len(private)}")
         public = ffi.new("unsigned char[]", KEY_BYTES)
-        lib.crypto_scalarmult_base(public, private._address())
+        lib.crypto_scalarmult_base(public, private.address())
         self.private = private
         self.public = bytes(ffi.buffer(public))
 
@@ -202,7 +195,7 @@ def session_keys(own: KeyPair, peer_public: bytes, *, client: bool) -> tuple[Sec
         raise ValueError(f"a public key is {KEY_BYTES} bytes, not {len(peer_public)}")
     receive, send = Secret(KEY_BYTES), Secret(KEY_BYTES)
     derive = lib.crypto_kx_client_session_keys if client else lib.crypto_kx_server_session_keys
-    private = own.private._address()
+    private = own.private.address()
     if derive(receive._pointer, send._pointer, own.public, private, peer_public) != 0:
         receive.wipe()
         send.wipe()
@@ -217,46 +210,11 @@ def random_nonce() -> bytes:
     return bytes(ffi.buffer(nonce))
 
 
-def seal_box(key: Secret, nonce: bytes, plaintext: bytes) -> bytearray:
-    """``crypto_secretbox_easy``: the tag (16 bytes) and the ciphertext, without the nonce."""
-    _check(nonce, NONCE_BYTES)
-    _check(key, KEY_BYTES)
-    box = bytearray(MAC_BYTES + len(plaintext))
-    lib.crypto_secretbox_easy(
-        ffi.from_buffer(box), plaintext, len(plaintext), nonce, key._address()
-    )
-    return box
-
-
-def open_box(key: Secret, nonce: bytes, buffer: bytearray, start: int, stop: int) -> bool:
-    """``crypto_secretbox_open_easy`` in place: False when the tag is wrong.
-
-    The box is ``buffer[start:stop]``; its plaintext then stands at ``buffer[start + 16:stop]``.
-    """
-    _check(nonce, NONCE_BYTES)
-    _check(key, KEY_BYTES)
-    if not 0 <= start <= start + MAC_BYTES <= stop <= len(buffer):
-        raise ValueError(f"no box at {start}:{stop} of {len(buffer)} bytes")
-    box = ffi.from_buffer(buffer) + start
-    opened: int = lib.crypto_secretbox_open_easy(
-        box + MAC_BYTES, box, stop - start, nonce, key._address()
-    )
-    return opened == 0
-
-
-def wipe_buffer(buffer: bytearray, start: int = 0, stop: int | None = None) -> None:
-    """Overwrite ``buffer[start:stop]`` with zeros."""
-    stop = len(buffer) if stop is None else stop
-    if not 0 <= start <= stop <= len(buffer):
-        raise ValueError(f"no {start}:{stop} in {len(buffer)} bytes")
-    lib.sodium_memzero(ffi.from_buffer(buffer) + start, stop - start)
-
-
 def diffie_hellman(own: KeyPair, peer_public: bytes) -> Secret | None:
     """X25519 (RFC 7748): 32 bytes; None where the result is zero, for a key of small order."""
     _check(peer_public, KEY_BYTES)
     shared = Secret(KEY_BYTES)
-    if lib.crypto_scalarmult(shared._pointer, own.private._address(), peer_public) != 0:
+    if lib.crypto_scalarmult(shared._pointer, own.private.address(), peer_public) != 0:
         shared.wipe()
         return None
     return shared
@@ -299,11 +257,11 @@ class _Hmac:
 
     def __call__(self, *parts: Secret | bytes) -> Secret:
         """The code of at most 128 bytes."""
-        inner, outer, size = self._inner._address(), self._outer._address(), _BLOCK_BYTES
+        inner, outer, size = self._inner.address(), self._outer.address(), _BLOCK_BYTES
         if sum(map(len, parts)) > _BLOCK_BYTES:
             raise ValueError(f"expected at most {_BLOCK_BYTES} bytes")
         for part in parts:
-            source = part._address() if isinstance(part, Secret) else part
+            source = part.address() if isinstance(part, Secret) else part
             ffi.memmove(inner + size, source, len(part))
             size += len(part)
         code = Secret(_HASH_BYTES)
@@ -335,7 +293,7 @@ def aead_seal(key: Secret, counter: int, data: bytes, plaintext: bytes) -> bytes
     null = ffi.NULL
     lib.crypto_aead_chacha20poly1305_ietf_encrypt(
         ffi.from_buffer(sealed), null, plaintext, len(plaintext), data, len(data),
-        null, _noise_nonce(counter), _first_key(key),
+        null, _noise_nonce(counter), first_key(key),
     )  # fmt: skip
     return bytes(sealed)
 
@@ -348,7 +306,7 @@ def aead_open(key: Secret, counter: int, data: bytes, sealed: bytes) -> bytes | 
     null = ffi.NULL
     failed = lib.crypto_aead_chacha20poly1305_ietf_decrypt(
         ffi.from_buffer(plaintext), null, null, sealed, len(sealed), data, len(data),
-        _noise_nonce(counter), _first_key(key),
+        _noise_nonce(counter), first_key(key),
     )  # fmt: skip
     return None if failed else bytes(plaintext)
 
@@ -357,78 +315,11 @@ def _noise_nonce(counter: int) -> bytes:
     return bytes(4) + counter.to_bytes(8, "little")
 
 
-def _first_key(key: Secret) -> Any:
+def first_key(key: Secret) -> Any:
     """A cipher key is the first 32 bytes of a hash (Noise, section 5.2)."""
     if len(key) not in (KEY_BYTES, _HASH_BYTES):
         raise ValueError(f"a cipher key is {KEY_BYTES} bytes, not {len(key)}")
-    return key._address()
-
-
-STREAM_HEADER_BYTES = 24
-#: What a stream adds to a plaintext: the tag's byte before it, the MAC behind it.
-STREAM_EXTRA_BYTES = 1 + MAC_BYTES
-#: Tags of a stream's messages: a new key afterwards, and the last one.
-TAG_REKEY, TAG_FINAL = 2, 3
-_STREAM_STATE_BYTES = 52
-
-
-def stream_sealer(key: Secret) -> tuple[Secret, bytes]:
-    """The state of ``crypto_secretstream`` for writing, and its header of 24 bytes.
-
-    ``key`` may be a hash of 64 bytes, whose first 32 count; it is not wiped here. Source:
-    https://doc.libsodium.org/secret-key_cryptography/secretstream.
-    """
-    state, header = Secret(_STREAM_STATE_BYTES), bytearray(STREAM_HEADER_BYTES)
-    lib.crypto_secretstream_xchacha20poly1305_init_push(
-        state._pointer, ffi.from_buffer(header), _first_key(key)
-    )
-    return state, bytes(header)
-
-
-def stream_opener(key: Secret, header: bytes) -> Secret:
-    """The state for reading what follows ``header``; ``key`` as in ``stream_sealer``."""
-    _check(header, STREAM_HEADER_BYTES)
-    state = Secret(_STREAM_STATE_BYTES)
-    lib.crypto_secretstream_xchacha20poly1305_init_pull(state._pointer, header, _first_key(key))
-    return state
-
-
-def stream_push(state: Secret, frame: bytearray, start: int, data: bytes, tag: int) -> None:
-    """Seal in place: the message is ``frame[start:]``, its plaintext without the first byte and
-    the last 16. ``data`` is authenticated with it."""
-    _check(state, _STREAM_STATE_BYTES)
-    size = len(frame) - start - STREAM_EXTRA_BYTES
-    if start < 0 or size < 0:
-        raise ValueError(f"no message from {start} in {len(frame)} bytes")
-    message = ffi.from_buffer(frame) + start
-    lib.crypto_secretstream_xchacha20poly1305_push(
-        state._address(), message, ffi.NULL, message + 1, size, data, len(data), tag
-    )
-
-
-def stream_pull(state: Secret, buffer: bytearray, start: int, stop: int, data: bytes) -> int | None:
-    """Open ``buffer[start:stop]`` in place and return its tag; None when it is not authentic.
-
-    The plaintext then stands at ``buffer[start + 1:stop - 16]``.
-    """
-    _check(state, _STREAM_STATE_BYTES)
-    if not 0 <= start <= start + STREAM_EXTRA_BYTES <= stop <= len(buffer):
-        raise ValueError(f"no message at {start}:{stop} of {len(buffer)} bytes")
-    message, tag = ffi.from_buffer(buffer) + start, ffi.new("unsigned char *")
-    failed = lib.crypto_secretstream_xchacha20poly1305_pull(
-        state._address(), message + 1, ffi.NULL, tag, message, stop - start, data, len(data)
-    )
-    return None if failed else int(tag[0])
-
-
-def unpadded(buffer: bytearray, start: int, stop: int, block: int) -> int | None:
-    """Where the padding to ``block`` bytes (ISO/IEC 7816-4) of ``buffer[start:stop]`` begins; None
-    where there is none. Source: https://doc.libsodium.org/padding."""
-    if not 0 <= start < stop <= len(buffer):
-        raise ValueError(f"no {start}:{stop} in {len(buffer)} bytes")
-    size = ffi.new("size_t *")
-    failed = lib.sodium_unpad(size, ffi.from_buffer(buffer) + start, stop - start, block)
-    return None if failed else start + int(size[0])
+    return key.address()
 
 
 def _overwrite(data: bytes) -> None:

@@ -474,9 +474,9 @@ class LinksThatAreCut(RuleBasedStateMachine):
             return
         side = self.sides[second]
         queue = side.delivery._queue
-        before = "".join(entry.text for entry in queue)
+        before = "".join(entry.say.text for entry in queue)
         side.delivery.forget()
-        after = "".join(entry.text for entry in queue)
+        after = "".join(entry.say.text for entry in queue)
         assert before.startswith(after)
         side.said = side.said.removesuffix(before.removeprefix(after))
         side.messages = list(side.delivered)

@@ -55,6 +55,9 @@ class Limits:
     #: Encrypted and written at once; also what a link that breaks meanwhile may say twice, because
     #: a classic peer does not tell how much of it arrived.
     batch_bytes: int = 32 * 1024
+    #: The same on a native link, where nothing is said twice: more at once would not stay in the
+    #: processor's cache, and memory for it would come from the system each time.
+    native_batch_bytes: int = 96 * 1024
     #: Events on their way to the screen; beyond it sockets are not read.
     events: int = 64
     #: How long a classic link may wait for the screen: its dialer crashes when it stalls for long.

@@ -21,6 +21,9 @@ __all__ = ["WINDOW_BYTES", "WINDOW_MESSAGES", "Cursor", "Delivery"]
 WINDOW_MESSAGES = 1024
 WINDOW_BYTES = 1024 * 1024
 
+#: What a frame takes besides its text, about, as bytes of text.
+FRAME_BYTES = 256
+
 M = TypeVar("M")
 
 
@@ -125,8 +128,8 @@ class Delivery(Generic[M]):
     def next_says(self, cursor: Cursor, most_bytes: int) -> list[tuple[Say, M | None]]:
         """What the link of ``cursor`` carries next, as far as the window lets it.
 
-        It ends with the first that makes it ``most_bytes`` or more. From here on these count as
-        sent. ``M`` stands with the last ``say`` of each message.
+        It ends with the first that makes it ``most_bytes`` or more, frames included. From here on
+        these count as sent. ``M`` stands with the last ``say`` of each message.
         """
         if cursor.next_id > self._last:
             return []
@@ -143,7 +146,7 @@ class Delivery(Generic[M]):
             if size >= most_bytes or say.id > last_id or entry.stop > last_stop:
                 break
             says.append((say, entry.message))
-            size += entry.stop - entry.start
+            size += FRAME_BYTES + entry.stop - entry.start
         cursor.next_id += len(says)
         self._sent = max(self._sent, cursor.next_id - 1)
         return says

@@ -28,6 +28,11 @@ MAX_LINE = 2048
 _MIN_ROOM = 16 * 1024
 _MAX_ROOM = 256 * 1024
 
+#: What a buffer with the most room is as large as: before the room, the beginning of a frame.
+_LARGE = _MAX_ROOM + PREFIX_BYTES + MAX_FRAME
+#: The memory of the last such buffer, at most one: the system takes its time to give so much.
+_spare: list[bytearray] = []
+
 _LENGTH = struct.Struct(">I")
 #: What the four bytes at a place of a buffer say, as a tuple of one.
 length_at = _LENGTH.unpack_from
@@ -63,6 +68,12 @@ def split_text(text: str, limit: int) -> list[bytes]:
     return pieces
 
 
+def _memory(size: int) -> bytearray:
+    if not _MAX_ROOM <= size <= _LARGE:
+        return bytearray(size)
+    return _spare.pop() if _spare else bytearray(_LARGE)
+
+
 class ReceiveBuffer:
     """The bytes of one link that are not parsed yet: read into it, parse in place, take.
 
@@ -89,7 +100,7 @@ class ReceiveBuffer:
             raise LocalProtocolError("a full buffer was asked for room")
         old = self.data
         if len(old) < tail + room:
-            self.data = bytearray(tail + room)
+            self.data = _memory(tail + room)
         if self.start or old is not self.data:
             self.data[:tail] = memoryview(old)[self.start : self.stop]
             self.start, self.stop = 0, tail
@@ -146,5 +157,7 @@ class ReceiveBuffer:
 
     def drop(self) -> None:
         """Let everything go."""
+        if len(self.data) == _LARGE:
+            _spare[:] = [self.data]
         self.data = bytearray()
         self.start = self.stop = 0

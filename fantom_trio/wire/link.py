@@ -158,7 +158,11 @@ class Link:
         self._refuse_if_wiped()
         if not isinstance(self._writer, RecordWriter):
             raise LocalProtocolError(f"a {self.role.value} cannot write a record on this link now")
-        self._writer.write_all(records, self._out)
+        written = self._writer.frames(records)
+        if self._out:
+            self._out += written
+        else:  # as most often, and then nothing is copied
+            self._out = written
 
     def data_to_send(self) -> bytearray:
         """What is to be written, all in one write; empty when there is nothing."""

@@ -71,15 +71,15 @@ class RecordWriter:
 
     def write(self, record: Record, out: bytearray) -> None:
         """Append the frame of ``record``, in the places that the peer's reader wants too."""
-        self.write_all((record,), out)
+        out += self.frames((record,))
 
-    def write_all(self, all_records: Iterable[Record], out: bytearray) -> None:
-        """The same for several; where one is refused, none is written."""
+    def frames(self, all_records: Iterable[Record]) -> bytearray:
+        """The frames of several, in memory of their own; where one is refused, none is written."""
         greeted, ended = self._greeted, self.ended
         parts: list[bytes] = []
         messages: list[tuple[int, int, int]] = []
-        end = len(out)
-        # ``out`` grows once for all of them, and each is encrypted where it then stands.
+        end = 0
+        # All are put together once, and each is encrypted where it then stands.
         for record in all_records:
             kind = type(record)
             if ended:
@@ -97,12 +97,13 @@ class RecordWriter:
             start = end + frames.PREFIX_BYTES
             end = start + length
             messages.append((start, end, TAG_FINAL if ended else TAG_REKEY))
-        out += b"".join(parts)
+        out = bytearray().join(parts)
         push, data = ciphers.stream_pusher(self.state, out), self._data
         for start, end, tag in messages:
             push(start, end, data, tag)
             data = b""
         self._data, self._greeted, self.ended = data, greeted, ended
+        return out
 
     def wipe(self) -> None:
         """Wipe the stream's key."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fantom_trio.wire import LocalProtocolError, RemoteProtocolError, Violation
+from fantom_trio.wire import LocalProtocolError, RemoteProtocolError, Violation, frames
 from fantom_trio.wire.frames import MAX_FRAME, ReceiveBuffer, prefix, split_text
 
 
@@ -81,6 +81,29 @@ def test_the_buffer_never_grows_over_its_bound() -> None:
         fill(buffer, b"\0")
         assert len(bodies_in(buffer)) == 1
         buffer.tidy()
+
+
+def test_the_memory_of_large_reads_is_used_again() -> None:
+    def read_much(buffer: ReceiveBuffer) -> bytearray:
+        for _ in range(3):  # each finds more room than the one before
+            fill(buffer, bytes(len(buffer.lend())))
+            memory = buffer.data
+            buffer.start = buffer.stop
+            buffer.tidy()
+            assert buffer.data == b""
+        return memory
+
+    first, second = ReceiveBuffer(), ReceiveBuffer()
+    memory = read_much(first)
+    fill(second, bytes(100))
+    assert len(second.data) < 20_000, "a small read does not take it"
+    second.drop()
+    assert read_much(second) is memory
+    assert first.lend().obj is memory
+    assert second.lend().obj is not memory
+    first.drop()
+    second.drop()
+    assert len(frames._spare) == 1
 
 
 def test_a_line_is_taken_with_its_newline() -> None:

@@ -157,7 +157,8 @@ class Secret:
         raise TypeError("a secret is not copied or pickled")
 
     def __del__(self) -> None:
-        self.wipe()
+        if self._pointer is not None:
+            self.wipe()
 
 
 class KeyPair:

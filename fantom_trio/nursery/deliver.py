@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -222,10 +222,10 @@ class _Native(_Errand):
                 await self._work.wait()
                 self._work = trio.Event()
                 continue
-            await _send(self._connection, *records)
+            await _send(self._connection, records)
             self._receipt.sent += sum(last is not None for _, last in says)
         if self._peer_left:
-            await _send(self._connection, Bye("quit"))
+            await _send(self._connection, [Bye("quit")])
 
 
 class _Classic(_Errand):
@@ -270,10 +270,9 @@ class _Classic(_Errand):
                 self._receipt.sent += messages
 
 
-async def _send(connection: Connection, *records: Record) -> None:
+async def _send(connection: Connection, records: Sequence[Record]) -> None:
     if connection.link.can_send:
-        for record in records:
-            connection.link.send(record)
+        connection.link.send_all(records)
         await connection.send()
 
 
@@ -281,6 +280,6 @@ async def _part(connection: Connection, limits: Limits) -> None:
     """Say ``bye`` and hear the peer's: what is not read when we close would reset the link."""
     with trio.move_on_after(limits.bye_seconds):
         with contextlib.suppress(ConnectionLost, RemoteProtocolError):
-            await _send(connection, Bye("quit"))
+            await _send(connection, [Bye("quit")])
             while not isinstance((await connection.receive())[-1], (Bye, PeerClosed)):
                 pass

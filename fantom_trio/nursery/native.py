@@ -199,8 +199,7 @@ class _Writer:
             return []
         most = self._teller.limits.native_batch_bytes
         says = self._delivery.next_says(self._session.cursor, most)
-        for say, _ in says:
-            self._connection.link.send(say)
+        self._connection.link.send_all([say for say, _ in says])
         return [message for _, message in says]
 
     async def _tell_sent(self, carried: list[Message | None]) -> None:
@@ -225,6 +224,5 @@ def _say_pending(session: Session) -> int:
     if shown > session.acknowledged:
         records.append(Ack(shown))
         session.acknowledged = shown
-    for record in records:
-        session.connection.link.send(record)
+    session.connection.link.send_all(records)
     return len(records)

@@ -8,11 +8,12 @@ side whose SHA-256(public key) is smaller is its client. A frame's body is
 
 import binascii
 import hashlib
+import struct
 
-from fantom_trio.wire import frames, secret
+from fantom_trio.wire import ciphers, frames, secret
 from fantom_trio.wire.address import AddressError, Endpoint
 from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
-from fantom_trio.wire.events import Role, Said
+from fantom_trio.wire.events import Event, Role, Said
 
 __all__ = ["ACK", "HANDSHAKE", "Reader", "Writer", "key_in_line", "key_line", "session_key"]
 
@@ -22,6 +23,7 @@ ACK = b"HANDSHAKE_ACK "
 #: A set of nonces is full at this many; the last two sets are kept (about 7 MiB each when full).
 NONCES_IN_A_SET = 65_536
 
+_NONCE = struct.Struct(f"{secret.NONCE_BYTES}s")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
 
@@ -74,6 +76,8 @@ def _role_hash(public_key: bytes) -> bytes:
 class Writer:
     """The dialer's half: texts to frames."""
 
+    __slots__ = ("_head", "_room", "key")
+
     def __init__(self, key: secret.Secret, client_id: bytes) -> None:
         self.key = key
         self._head = client_id + b"\0"
@@ -88,7 +92,7 @@ class Writer:
 
     def frame(self, plaintext: bytes, nonce: bytes) -> bytes:
         """One frame, prefix included. A nonce serves once: ``say`` draws each afresh."""
-        box = secret.seal_box(self.key, nonce, plaintext)
+        box = ciphers.seal_box(self.key, nonce, plaintext)
         length = len(self._head) + len(nonce) + len(box)
         return b"".join((frames.prefix(length), self._head, nonce, box))
 
@@ -100,6 +104,8 @@ class Writer:
 class Reader:
     """The listener's half: frames to ``Said``."""
 
+    __slots__ = ("_head", "_seen", "_seen_before", "_sender", "key")
+
     def __init__(self, key: secret.Secret) -> None:
         self.key = key
         self._head = b""
@@ -107,48 +113,63 @@ class Reader:
         self._seen: set[bytes] = set()
         self._seen_before: set[bytes] = set()
 
-    def read(self, buffer: frames.ReceiveBuffer, said: list[Said]) -> None:
+    def read(self, buffer: frames.ReceiveBuffer, found: list[Event]) -> None:
         """Take every complete frame and append what it says.
 
         Raises ``RemoteProtocolError`` at the first frame that is none; those before it stand in
-        ``said``.
+        ``found``.
         """
-        data = buffer.data
-        for start, stop in buffer.frames():
-            nonce_at = self._read_head(data, start, stop)
-            box_at = nonce_at + secret.NONCE_BYTES
-            if stop - box_at < secret.MAC_BYTES:
-                raise RemoteProtocolError(Violation.BOX_SHORT)
-            nonce = bytes(data[nonce_at:box_at])
-            if nonce in self._seen or nonce in self._seen_before:
-                raise RemoteProtocolError(Violation.REPLAY)
-            if not secret.open_box(self.key, nonce, data, box_at, stop):
-                raise RemoteProtocolError(Violation.BAD_MAC)
-            self._remember(nonce)
-            text = memoryview(data)[box_at + secret.MAC_BYTES : stop]
-            try:
-                said.append(Said(str(text, "utf-8"), self._sender))
-            except UnicodeDecodeError:
-                said.append(Said(str(text, "utf-8", "replace"), self._sender, damaged=True))
+        data, start, stop = buffer.data, buffer.start, buffer.stop
+        room, used = ciphers.lend_room(), 0
+        open_box, opened = ciphers.box_opener(self.key, data, room), memoryview(room)
+        try:
+            # All of it in one loop: a peer that floods us makes us pay for every call in it.
+            while stop - start >= frames.PREFIX_BYTES:
+                (length,) = frames.length_at(data, start)
+                if not 0 < length <= frames.MAX_FRAME:
+                    long = Violation.FRAME_TOO_LONG
+                    raise RemoteProtocolError(long if length else Violation.FRAME_EMPTY)
+                body = start + frames.PREFIX_BYTES
+                if body + length > stop:
+                    break
+                start = body + length
+                head = self._head
+                if not head or not data.startswith(head, body, start):
+                    head = self._read_head(data, body, start)
+                box = body + len(head) + secret.NONCE_BYTES
+                size = start - box - secret.MAC_BYTES
+                if size < 0:
+                    raise RemoteProtocolError(Violation.BOX_SHORT)
+                (nonce,) = _NONCE.unpack_from(data, box - secret.NONCE_BYTES)
+                if nonce in self._seen or nonce in self._seen_before:
+                    raise RemoteProtocolError(Violation.REPLAY)
+                if not open_box(nonce, box, start):
+                    raise RemoteProtocolError(Violation.BAD_MAC)
+                if len(self._seen) >= NONCES_IN_A_SET:
+                    self._seen, self._seen_before = set(), self._seen
+                self._seen.add(nonce)
+                if size > used:
+                    used = size
+                try:
+                    found.append(Said(str(opened[:size], "utf-8"), self._sender))
+                except UnicodeDecodeError:
+                    text = str(opened[:size], "utf-8", "replace")
+                    found.append(Said(text, self._sender, damaged=True))
+        finally:
+            buffer.start = start
+            ciphers.give_back(room, used)
 
-    def _read_head(self, data: bytearray, start: int, stop: int) -> int:
-        """Where the nonce starts. A link's client id hardly ever changes, so it is parsed once."""
-        head = self._head
-        if not head or not data.startswith(head, start, stop):
-            nul = data.find(b"\0", start, stop)
-            if nul < 0:
-                raise RemoteProtocolError(Violation.FRAME_WITHOUT_NUL)
-            self._head = head = bytes(data[start : nul + 1])
-            try:
-                self._sender = Endpoint.parse_client_id(head[:-1])
-            except AddressError:
-                self._sender = None
-        return start + len(head)
-
-    def _remember(self, nonce: bytes) -> None:
-        if len(self._seen) >= NONCES_IN_A_SET:
-            self._seen, self._seen_before = set(), self._seen
-        self._seen.add(nonce)
+    def _read_head(self, data: bytearray, start: int, stop: int) -> bytes:
+        """The client id and its NUL. A link's hardly ever changes, so it is parsed once."""
+        nul = data.find(b"\0", start, stop)
+        if nul < 0:
+            raise RemoteProtocolError(Violation.FRAME_WITHOUT_NUL)
+        self._head = bytes(data[start : nul + 1])
+        try:
+            self._sender = Endpoint.parse_client_id(self._head[:-1])
+        except AddressError:
+            self._sender = None
+        return self._head
 
     def wipe(self) -> None:
         """Wipe the session key."""

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
-from fantom_trio.wire.frames import split_text
+from fantom_trio.wire.frames import split_text, text_size
 from fantom_trio.wire.records import MAX_TEXT, Hello, Say
 
 __all__ = ["WINDOW_BYTES", "WINDOW_MESSAGES", "Cursor", "Delivery"]
@@ -18,6 +20,9 @@ __all__ = ["WINDOW_BYTES", "WINDOW_MESSAGES", "Cursor", "Delivery"]
 #: What may be sent and unacknowledged, per direction: so many ``say`` or so much text.
 WINDOW_MESSAGES = 1024
 WINDOW_BYTES = 1024 * 1024
+
+#: What a frame takes besides its text, about, as bytes of text.
+FRAME_BYTES = 256
 
 M = TypeVar("M")
 
@@ -29,13 +34,13 @@ class Cursor:
     next_id: int
 
 
-@dataclass(slots=True)
-class _Entry(Generic[M]):
-    """One ``say`` that is not acknowledged; a long text has several, ``message`` on the last."""
+class _Entry(Struct, Generic[M], eq=False, gc=False):
+    """One ``say`` that is not acknowledged; a long text has several, ``message`` on the last.
 
-    id: int
-    text: str
-    at: int
+    ``message`` never leads back here, so the garbage collector need not look at so many.
+    """
+
+    say: Say
     #: Bytes of text queued before this one and up to its end, since the beginning.
     start: int
     stop: int
@@ -81,24 +86,26 @@ class Delivery(Generic[M]):
 
     def queue(self, text: str, at: int, message: M) -> None:
         """Let ``text`` wait; ``at`` is milliseconds since the epoch."""
-        pieces = split_text(text, MAX_TEXT)
-        for left, piece in zip(range(len(pieces) - 1, -1, -1), pieces, strict=True):
-            self._last += 1
-            start = self._queued_bytes
-            self._queued_bytes += len(piece)
-            self._queue.append(
-                _Entry(
-                    self._last, piece.decode(), at, start, self._queued_bytes,
-                    None if left else message,
-                )
-            )  # fmt: skip
+        if text.isascii() and len(text) <= MAX_TEXT:  # as most: nothing is to be encoded for it
+            self._append(text, len(text), at, message)
+            return
+        *pieces, last = split_text(text, MAX_TEXT)
+        for piece in pieces:
+            self._append(piece.decode(), len(piece), at, None)
+        self._append(last.decode(), len(last), at, message)
+
+    def _append(self, text: str, size: int, at: int, message: M | None) -> None:
+        self._last += 1
+        start = self._queued_bytes
+        self._queued_bytes = stop = start + size
+        self._queue.append(_Entry(Say(self._last, text, at), start, stop, message))
 
     def forget(self) -> None:
         """Drop what no link carried yet, and tell nobody of the rest.
 
         The rest has its ids already: it is sent again if need be.
         """
-        while self._queue and self._queue[-1].id > self._sent:
+        while self._queue and self._queue[-1].say.id > self._sent:
             self._queued_bytes = self._queue.pop().start
             self._last -= 1
         for entry in self._queue:
@@ -121,25 +128,25 @@ class Delivery(Generic[M]):
     def next_says(self, cursor: Cursor, most_bytes: int) -> list[tuple[Say, M | None]]:
         """What the link of ``cursor`` carries next, as far as the window lets it.
 
-        It ends with the first that makes it ``most_bytes`` or more. From here on these count as
-        sent. ``M`` stands with the last ``say`` of each message.
+        It ends with the first that makes it ``most_bytes`` or more, frames included. From here on
+        these count as sent. ``M`` stands with the last ``say`` of each message.
         """
         if cursor.next_id > self._last:
             return []
-        if not self._queue or cursor.next_id < self._queue[0].id:
+        if not self._queue or cursor.next_id < self._queue[0].say.id:
             # Another link's acknowledgement came after this one's hello.
             cursor.next_id = max(cursor.next_id, self.acknowledged + 1)
         says: list[tuple[Say, M | None]] = []
         if not self._queue:
             return says
-        base, size = self._queue[0], 0
-        for entry in islice(self._queue, cursor.next_id - base.id, None):
-            if entry.id > self.acknowledged + WINDOW_MESSAGES or size >= most_bytes:
+        first, size = self._queue[0], 0
+        last_id, last_stop = self.acknowledged + WINDOW_MESSAGES, first.start + WINDOW_BYTES
+        for entry in islice(self._queue, cursor.next_id - first.say.id, None):
+            say = entry.say
+            if size >= most_bytes or say.id > last_id or entry.stop > last_stop:
                 break
-            if entry.stop - base.start > WINDOW_BYTES:
-                break
-            says.append((Say(entry.id, entry.text, entry.at), entry.message))
-            size += entry.stop - entry.start
+            says.append((say, entry.message))
+            size += FRAME_BYTES + entry.stop - entry.start
         cursor.next_id += len(says)
         self._sent = max(self._sent, cursor.next_id - 1)
         return says
@@ -150,8 +157,9 @@ class Delivery(Generic[M]):
             raise RemoteProtocolError(Violation.COUNT_IMPOSSIBLE)
         self.acknowledged = max(self.acknowledged, shown)
         delivered = []
-        while self._queue and self._queue[0].id <= shown:
-            message = self._queue.popleft().message
+        queue = self._queue
+        while queue and queue[0].say.id <= shown:
+            message = queue.popleft().message
             if message is not None:
                 delivered.append(message)
         return delivered
@@ -164,7 +172,7 @@ class Delivery(Generic[M]):
             return False
         if say.id != self.received + 1:
             raise RemoteProtocolError(Violation.ID_SKIPPED)
-        size = len(say.text.encode())
+        size = text_size(say.text)
         if say.id > self.shown + WINDOW_MESSAGES or (self._unshown_bytes + size > WINDOW_BYTES):
             raise RemoteProtocolError(Violation.TOO_MUCH_UNSHOWN)
         self.received = say.id

@@ -4,12 +4,20 @@ A frame is ``u32 big-endian length ‖ body``; the length counts the body.
 """
 
 import struct
-from collections.abc import Container, Iterator
+from collections.abc import Container
 
 from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
-from fantom_trio.wire.secret import wipe_buffer
 
-__all__ = ["MAX_FRAME", "MAX_LINE", "PREFIX_BYTES", "ReceiveBuffer", "prefix", "split_text"]
+__all__ = [
+    "MAX_FRAME",
+    "MAX_LINE",
+    "PREFIX_BYTES",
+    "ReceiveBuffer",
+    "length_at",
+    "prefix",
+    "split_text",
+    "text_size",
+]
 
 PREFIX_BYTES = 4
 #: The longest body, bytes. The classic program takes no more, and nobody needs more for a line.
@@ -20,7 +28,14 @@ MAX_LINE = 2048
 _MIN_ROOM = 16 * 1024
 _MAX_ROOM = 256 * 1024
 
+#: What a buffer with the most room is as large as: before the room, the beginning of a frame.
+_LARGE = _MAX_ROOM + PREFIX_BYTES + MAX_FRAME
+#: The memory of the last such buffer, at most one: the system takes its time to give so much.
+_spare: list[bytearray] = []
+
 _LENGTH = struct.Struct(">I")
+#: What the four bytes at a place of a buffer say, as a tuple of one.
+length_at = _LENGTH.unpack_from
 
 
 def prefix(length: int) -> bytes:
@@ -28,6 +43,11 @@ def prefix(length: int) -> bytes:
     if not 0 < length <= MAX_FRAME:
         raise LocalProtocolError(f"a frame holds 1 to {MAX_FRAME} bytes, not {length}")
     return _LENGTH.pack(length)
+
+
+def text_size(text: str) -> int:
+    """Bytes of ``text`` as UTF-8, cut into pieces or not; nothing is encoded for plain ASCII."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def split_text(text: str, limit: int) -> list[bytes]:
@@ -48,11 +68,17 @@ def split_text(text: str, limit: int) -> list[bytes]:
     return pieces
 
 
+def _memory(size: int) -> bytearray:
+    if not _MAX_ROOM <= size <= _LARGE:
+        return bytearray(size)
+    return _spare.pop() if _spare else bytearray(_LARGE)
+
+
 class ReceiveBuffer:
     """The bytes of one link that are not parsed yet: read into it, parse in place, take.
 
-    It holds no memory while it is empty, and never more than 320 KiB. What was taken is
-    overwritten, because plaintext is opened in place.
+    It holds no memory while it is empty, and never more than 320 KiB. Only what went over the wire
+    ever stands in it, so nothing is overwritten.
     """
 
     __slots__ = ("_room", "data", "start", "stop")
@@ -74,7 +100,7 @@ class ReceiveBuffer:
             raise LocalProtocolError("a full buffer was asked for room")
         old = self.data
         if len(old) < tail + room:
-            self.data = bytearray(tail + room)
+            self.data = _memory(tail + room)
         if self.start or old is not self.data:
             self.data[:tail] = memoryview(old)[self.start : self.stop]
             self.start, self.stop = 0, tail
@@ -90,34 +116,21 @@ class ReceiveBuffer:
             self._room = max(self._room // 4, _MIN_ROOM)
         self.stop += count
 
-    def frames(self) -> Iterator[tuple[int, int]]:
-        """The complete bodies, as ``(start, stop)`` in ``data``; one is taken when it is yielded.
-
-        Raises ``RemoteProtocolError`` for a length outside the limits, on its four bytes.
-        """
-        while len(self) >= PREFIX_BYTES:
-            (length,) = _LENGTH.unpack_from(self.data, self.start)
-            if length == 0:
-                raise RemoteProtocolError(Violation.FRAME_EMPTY)
-            if length > MAX_FRAME:
-                raise RemoteProtocolError(Violation.FRAME_TOO_LONG)
-            body = self.start + PREFIX_BYTES
-            if body + length > self.stop:
-                return
-            self.start = body + length
-            yield body, body + length
-
     def frame(self, lengths: Container[int]) -> tuple[int, int] | None:
-        """Take one complete body, as ``frames`` does; None while there is none.
+        """Take one complete body: where in ``data`` it stands; None while there is none.
 
         Raises ``RemoteProtocolError`` for a length that is not in ``lengths``, on its four bytes.
         """
         if len(self) < PREFIX_BYTES:
             return None
-        (length,) = _LENGTH.unpack_from(self.data, self.start)
+        (length,) = length_at(self.data, self.start)
         if length not in lengths:
             raise RemoteProtocolError(Violation.FRAME_LENGTH)
-        return next(self.frames(), None)
+        body = self.start + PREFIX_BYTES
+        if body + length > self.stop:
+            return None
+        self.start = body + length
+        return body, self.start
 
     def line(self) -> bytes | None:
         """Take the first line, newline included; None while it is not complete.
@@ -138,14 +151,13 @@ class ReceiveBuffer:
         return bytes(memoryview(self.data)[self.start : min(self.stop, self.start + count)])
 
     def tidy(self) -> None:
-        """Overwrite what was taken, and let the memory go when nothing is left."""
+        """Let the memory go when nothing is left."""
         if not self:
-            self.wipe()
-        else:
-            wipe_buffer(self.data, 0, self.start)
+            self.drop()
 
-    def wipe(self) -> None:
-        """Overwrite and drop everything."""
-        wipe_buffer(self.data, 0, self.stop)
+    def drop(self) -> None:
+        """Let everything go."""
+        if len(self.data) == _LARGE:
+            _spare[:] = [self.data]
         self.data = bytearray()
         self.start = self.stop = 0

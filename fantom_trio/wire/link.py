@@ -5,9 +5,11 @@ in by ``say()`` on a classic link, records by ``send()`` on a native one, bytes 
 ``data_to_send()``. The first line of each side decides which of the two wires the link speaks.
 """
 
+from collections.abc import Callable, Sequence
+
 from fantom_trio.wire import classic, native
 from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
-from fantom_trio.wire.events import Event, HandshakeDone, LinkKind, PeerClosed, Role, Said
+from fantom_trio.wire.events import Event, HandshakeDone, LinkKind, PeerClosed, Role
 from fantom_trio.wire.frames import MAX_LINE, ReceiveBuffer
 from fantom_trio.wire.records import Record
 from fantom_trio.wire.secret import KEY_BYTES, KeyPair
@@ -27,6 +29,12 @@ class Link:
     Every method raises ``LocalProtocolError`` when it is called in a state that does not allow it.
     After ``events()`` raised ``RemoteProtocolError`` the link is wiped.
     """
+
+    __slots__ = (
+        "_buffer", "_client_id", "_closed_by_peer", "_crossed", "_error", "_events", "_expected",
+        "_identity", "_keys", "_lines", "_native_only", "_out", "_reader", "_responder", "_step",
+        "_wiped", "_writer", "hash", "initiator", "kind", "role",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,8 +61,9 @@ class Link:
         self._out = bytearray()
         self._events: list[Event] = []
         self._error: RemoteProtocolError | None = None
-        #: Takes the next line or frames out of the buffer; False: it waits for more.
-        self._step = self._read_handshake_line
+        #: Takes the next line or frames out of the buffer; False: it waits for more. A function,
+        #: because a link that holds a method of its own is a cycle.
+        self._step: Callable[[Link], bool] = Link._read_handshake_line
         #: Our line, and after it a peer's that met it: what the prologue holds.
         self._lines = b""
         self._crossed = False
@@ -67,14 +76,14 @@ class Link:
             self._keys = keys or KeyPair.generate()
             self._lines = self._line(classic.HANDSHAKE, self._keys.public)
             self._out += self._lines
-            self._step = self._read_answer_line
+            self._step = Link._read_answer_line
 
     # Bytes in, events out.
 
     def buffer(self) -> memoryview:
         """Room for the next read, one byte or more; it is good until ``received``."""
         self._refuse_if_wiped()
-        if self._step in (self._read_handshake_line, self._read_answer_line):
+        if self._step in (Link._read_handshake_line, Link._read_answer_line):
             # The 2,048 bytes of the line count the whole buffer.
             return self._buffer.lend(MAX_LINE - len(self._buffer))
         return self._buffer.lend()
@@ -86,7 +95,7 @@ class Link:
             self._closed_by_peer = True
         self._buffer.filled(count)
         try:
-            while self._buffer and self._step():
+            while self._buffer and self._step(self):
                 pass
             if self._closed_by_peer:
                 self._read_end()
@@ -142,10 +151,18 @@ class Link:
 
     def send(self, record: Record) -> None:
         """Encrypt ``record`` into ``data_to_send``; the first one is a ``hello`` or a ``bye``."""
+        self.send_all((record,))
+
+    def send_all(self, records: Sequence[Record]) -> None:
+        """``send`` for several at once; where one is refused, none is written."""
         self._refuse_if_wiped()
         if not isinstance(self._writer, RecordWriter):
             raise LocalProtocolError(f"a {self.role.value} cannot write a record on this link now")
-        self._writer.write(record, self._out)
+        written = self._writer.frames(records)
+        if self._out:
+            self._out += written
+        else:  # as most often, and then nothing is copied
+            self._out = written
 
     def data_to_send(self) -> bytearray:
         """What is to be written, all in one write; empty when there is nothing."""
@@ -164,7 +181,7 @@ class Link:
             if holder is not None:
                 holder.wipe()
         self._responder = self._reader = self._writer = None
-        self._buffer.wipe()
+        self._buffer.drop()
         self._out = bytearray()
 
     def __repr__(self) -> str:
@@ -242,19 +259,15 @@ class Link:
         if self.role is Role.LISTENER:
             self._out += classic.key_line(classic.ACK, keys.public)
             self._reader = classic.Reader(key)
-            self._step = self._read_texts
+            self._step = Link._read_texts
         else:
             self._writer = classic.Writer(key, self._client_id)
-            self._step = self._read_nothing
+            self._step = Link._read_nothing
         self._done(LinkKind.CLASSIC)
 
     def _read_texts(self) -> bool:
         assert isinstance(self._reader, classic.Reader)
-        said: list[Said] = []
-        try:
-            self._reader.read(self._buffer, said)
-        finally:
-            self._events += said
+        self._reader.read(self._buffer, self._events)
         return False
 
     def _read_nothing(self) -> bool:
@@ -270,7 +283,7 @@ class Link:
         self._responder = native.Responder(self._identity, ephemeral, lines, self._expected)
         self._out += native.line(classic.ACK, self._responder.message_2())
         self.initiator = False
-        self._step = self._read_message_3
+        self._step = Link._read_message_3
 
     def _meet(self, line: bytes) -> None:
         """Two dialers on one connection: one of them goes on as initiator."""
@@ -306,25 +319,25 @@ class Link:
         if place is None:
             return False
         message = bytes(self._buffer.data[slice(*place)])
-        self._reader, self._writer = self._responder.finish(message, self._out)
-        self._responder.wipe()
-        self._up(self._responder.peer, self._responder.hash)
+        responder = self._responder
+        self._reader, self._writer = responder.finish(message, self._out)
+        responder.wipe()
+        self._responder = None
+        self._up(responder.peer, responder.hash)
         return True
 
     def _up(self, peer: bytes, handshake_hash: bytes) -> None:
         self.hash = handshake_hash
-        self._step = self._read_records
+        self._step = Link._read_records
         self._done(LinkKind.NATIVE, peer)
 
     def _read_records(self) -> bool:
         assert isinstance(self._reader, RecordReader)
-        found: list[Record] = []
-        try:
-            self._reader.read(self._buffer, found)
-        finally:
-            self._events += found
+        self._reader.read(self._buffer, self._events)
         return False
 
     def _done(self, kind: LinkKind, peer: bytes | None = None) -> None:
         self.kind = kind
+        # What only the handshake needed; the keys are wiped already.
+        self._keys, self._lines = None, b""
         self._events.append(HandshakeDone(kind, peer))

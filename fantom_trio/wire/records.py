@@ -38,7 +38,7 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 Word = Annotated[str, Meta(max_length=64)]
 
 
-class Hello(Struct, frozen=True, tag_field="type", tag="hello", omit_defaults=True):
+class Hello(Struct, frozen=True, gc=False, tag_field="type", tag="hello", omit_defaults=True):
     """The first record each way: ``port`` of the own listener (0: none), and how far the peer's
     messages came: taken in up to ``received``, handed over up to ``shown``."""
 
@@ -53,7 +53,7 @@ class Hello(Struct, frozen=True, tag_field="type", tag="hello", omit_defaults=Tr
         return f"<Hello received={self.received} shown={self.shown}>"  # whoever has a token is in
 
 
-class Say(Struct, frozen=True, tag_field="type", tag="say"):
+class Say(Struct, frozen=True, gc=False, tag_field="type", tag="say"):
     """One message; ``at`` is the sender's clock, milliseconds since the epoch."""
 
     id: Id
@@ -61,27 +61,27 @@ class Say(Struct, frozen=True, tag_field="type", tag="say"):
     at: Annotated[int, Meta(ge=0, le=MAX_CLOCK)]
 
 
-class Ack(Struct, frozen=True, tag_field="type", tag="ack"):
+class Ack(Struct, frozen=True, gc=False, tag_field="type", tag="ack"):
     """Every message up to ``shown`` was handed over."""
 
     shown: Id
 
 
-class Knock(Struct, frozen=True, tag_field="type", tag="knock"):
+class Knock(Struct, frozen=True, gc=False, tag_field="type", tag="knock"):
     """Please dial me back at this port of my address."""
 
     port: Annotated[int, Meta(ge=1, le=65_535)]
 
 
-class Ping(Struct, frozen=True, tag_field="type", tag="ping"):
+class Ping(Struct, frozen=True, gc=False, tag_field="type", tag="ping"):
     """Are you there?"""
 
 
-class Pong(Struct, frozen=True, tag_field="type", tag="pong"):
+class Pong(Struct, frozen=True, gc=False, tag_field="type", tag="pong"):
     """I am."""
 
 
-class Verify(Struct, frozen=True, tag_field="type", tag="verify", omit_defaults=True):
+class Verify(Struct, frozen=True, gc=False, tag_field="type", tag="verify", omit_defaults=True):
     """A step of a verification."""
 
     how: Word
@@ -92,7 +92,7 @@ class Verify(Struct, frozen=True, tag_field="type", tag="verify", omit_defaults=
         return f"<Verify {self.how!r} {self.step!r}>"
 
 
-class Bye(Struct, frozen=True, tag_field="type", tag="bye"):
+class Bye(Struct, frozen=True, gc=False, tag_field="type", tag="bye"):
     """The last record each way; ``reason`` is a short word."""
 
     reason: Word

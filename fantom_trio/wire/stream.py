@@ -6,10 +6,14 @@ that a frame's length tells next to nothing of what is in it. The first record o
 carries the handshake hash as additional data.
 """
 
-from fantom_trio.wire import frames, records, secret
+from collections.abc import Iterable
+
+from fantom_trio.wire import ciphers, frames, records
+from fantom_trio.wire.ciphers import STREAM_EXTRA_BYTES, TAG_FINAL, TAG_REKEY
 from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
+from fantom_trio.wire.events import Event
 from fantom_trio.wire.records import Bye, Hello, Record
-from fantom_trio.wire.secret import MAC_BYTES, STREAM_EXTRA_BYTES, TAG_FINAL, TAG_REKEY, Secret
+from fantom_trio.wire.secret import MAC_BYTES, Secret
 
 __all__ = ["RecordReader", "RecordWriter"]
 
@@ -23,7 +27,10 @@ FRAME_LENGTHS = frozenset(
         *range(LARGE_BLOCK, MAX_PADDED + 1, LARGE_BLOCK),
     )
 )
-HEADER_LENGTHS = frozenset({secret.STREAM_HEADER_BYTES})
+HEADER_LENGTHS = frozenset({ciphers.STREAM_HEADER_BYTES})
+#: Before a record: the frame's prefix, room for the tag. Behind it: padding, room for the MAC.
+_BEFORE = {length: frames.prefix(length) + b"\0" for length in FRAME_LENGTHS}
+_BEHIND = b"\x80" + bytes(LARGE_BLOCK + MAC_BYTES)
 
 
 def padded_size(size: int) -> int:
@@ -35,21 +42,26 @@ def padded_size(size: int) -> int:
     return padded
 
 
-def _tag_of(record: Record | None) -> int:
-    """``bye``, and nothing else, has the last tag."""
-    return TAG_FINAL if isinstance(record, Bye) else TAG_REKEY
+def unpadded(room: bytearray, size: int) -> int | None:
+    """How long the record in ``room[:size]`` is without its padding, ISO/IEC 7816-4: 0x80 and zeros
+    in the last block; None where there is none.
 
-
-def _has_place(record: Record | None, greeted: bool) -> bool:
-    """``hello`` comes first and once; ``bye`` comes at any time, in its place too."""
-    return isinstance(record, Bye) or isinstance(record, Hello) is not greeted
+    It was authentic, so nobody learns anything from how long this takes.
+    """
+    block = SMALL_BLOCK if size < LARGE_BLOCK else LARGE_BLOCK
+    mark = room.rfind(0x80, size - block, size)
+    if mark < 0 or not room.startswith(_BEHIND[1 : size - mark], mark + 1):
+        return None
+    return mark
 
 
 class RecordWriter:
     """Our direction: records to frames. The key is wiped."""
 
+    __slots__ = ("_data", "_greeted", "ended", "state")
+
     def __init__(self, key: Secret, handshake_hash: bytes, out: bytearray) -> None:
-        self.state, header = secret.stream_sealer(key)
+        self.state, header = ciphers.stream_sealer(key)
         key.wipe()
         out += frames.prefix(len(header)) + header
         self._data = handshake_hash
@@ -59,22 +71,39 @@ class RecordWriter:
 
     def write(self, record: Record, out: bytearray) -> None:
         """Append the frame of ``record``, in the places that the peer's reader wants too."""
-        if self.ended:
-            raise LocalProtocolError("nothing follows a bye")
-        if not _has_place(record, self._greeted):
-            raise LocalProtocolError("a hello comes first, and once")
-        plaintext = records.encode(record)
-        length = padded_size(len(plaintext)) + STREAM_EXTRA_BYTES
-        frame = bytearray(frames.PREFIX_BYTES + length)
-        start = frames.PREFIX_BYTES
-        frame[:start] = frames.prefix(length)
-        stop = start + 1 + len(plaintext)
-        frame[start + 1 : stop] = plaintext
-        frame[stop] = 0x80
-        secret.stream_push(self.state, frame, start, self._data, _tag_of(record))
-        self._data = b""
-        self._greeted, self.ended = True, isinstance(record, Bye)
-        out += frame
+        out += self.frames((record,))
+
+    def frames(self, all_records: Iterable[Record]) -> bytearray:
+        """The frames of several, in memory of their own; where one is refused, none is written."""
+        greeted, ended = self._greeted, self.ended
+        parts: list[bytes] = []
+        messages: list[tuple[int, int, int]] = []
+        end = 0
+        # All are put together once, and each is encrypted where it then stands.
+        for record in all_records:
+            kind = type(record)
+            if ended:
+                raise LocalProtocolError("nothing follows a bye")
+            ended = kind is Bye
+            if not ended and (kind is Hello) is greeted:
+                raise LocalProtocolError("a hello comes first, and once")
+            greeted = True
+            plaintext = records.encode(record)
+            size = padded_size(len(plaintext))
+            length = size + STREAM_EXTRA_BYTES
+            parts += (
+                _BEFORE[length], plaintext, _BEHIND[: size - len(plaintext) + MAC_BYTES]
+            )  # fmt: skip
+            start = end + frames.PREFIX_BYTES
+            end = start + length
+            messages.append((start, end, TAG_FINAL if ended else TAG_REKEY))
+        out = bytearray().join(parts)
+        push, data = ciphers.stream_pusher(self.state, out), self._data
+        for start, end, tag in messages:
+            push(start, end, data, tag)
+            data = b""
+        self._data, self._greeted, self.ended = data, greeted, ended
+        return out
 
     def wipe(self) -> None:
         """Wipe the stream's key."""
@@ -83,6 +112,8 @@ class RecordWriter:
 
 class RecordReader:
     """The peer's direction: frames to records. The key is wiped with the header, or by ``wipe``."""
+
+    __slots__ = ("_data", "_key", "ended", "greeted", "state")
 
     def __init__(self, key: Secret, handshake_hash: bytes) -> None:
         self._key = key
@@ -93,7 +124,7 @@ class RecordReader:
         #: The peer's ``bye`` came.
         self.ended = False
 
-    def read(self, buffer: frames.ReceiveBuffer, found: list[Record]) -> None:
+    def read(self, buffer: frames.ReceiveBuffer, found: list[Event] | list[Record]) -> None:
         """Take every complete frame and append what it says.
 
         Raises ``RemoteProtocolError`` at the first that has no place; those before stand in
@@ -101,43 +132,56 @@ class RecordReader:
         """
         if self.state is None:
             self._read_header(buffer)
-        while self.state is not None and buffer:
-            if self.ended:
-                raise RemoteProtocolError(Violation.AFTER_BYE)
-            place = buffer.frame(FRAME_LENGTHS)
-            if place is None:
-                return
-            record = self._open(self.state, buffer.data, *place)
-            if record is not None:
-                found.append(record)
+        if self.state is None or not buffer:
+            return
+        data, start, stop = buffer.data, buffer.start, buffer.stop
+        room, used = ciphers.lend_room(), 0
+        pull, opened = ciphers.stream_puller(self.state, data, room), memoryview(room)
+        try:
+            # All of it in one loop: a peer that floods us makes us pay for every call in it.
+            while start < stop:
+                if self.ended:
+                    raise RemoteProtocolError(Violation.AFTER_BYE)
+                if stop - start < frames.PREFIX_BYTES:
+                    break
+                (length,) = frames.length_at(data, start)
+                if length not in FRAME_LENGTHS:
+                    raise RemoteProtocolError(Violation.FRAME_LENGTH)
+                body = start + frames.PREFIX_BYTES
+                if body + length > stop:
+                    break
+                start = body + length
+                tag = pull(body, start, self._data)
+                if tag is None:
+                    raise RemoteProtocolError(Violation.BAD_MAC)
+                self._data = b""
+                padded = length - STREAM_EXTRA_BYTES
+                if padded > used:
+                    used = padded
+                size = unpadded(room, padded)
+                if size is None:
+                    raise RemoteProtocolError(Violation.PADDING)
+                record = records.decode(opened[:size])
+                kind = type(record)
+                # ``bye``, and nothing else, has the last tag; it comes at any time. ``hello`` comes
+                # first and once.
+                ended = kind is Bye
+                if tag != (TAG_FINAL if ended else TAG_REKEY):
+                    raise RemoteProtocolError(Violation.STREAM_TAG)
+                if not ended and (kind is Hello) is self.greeted:
+                    raise RemoteProtocolError(Violation.RECORD_OUT_OF_PLACE)
+                self.greeted, self.ended = True, ended
+                if record is not None:
+                    found.append(record)
+        finally:
+            buffer.start = start
+            ciphers.give_back(room, used)
 
     def _read_header(self, buffer: frames.ReceiveBuffer) -> None:
         place = buffer.frame(HEADER_LENGTHS)
         if place is not None:
-            self.state = secret.stream_opener(self._key, bytes(buffer.data[slice(*place)]))
+            self.state = ciphers.stream_opener(self._key, bytes(buffer.data[slice(*place)]))
             self._key.wipe()
-
-    def _open(self, state: Secret, data: bytearray, start: int, stop: int) -> Record | None:
-        tag = secret.stream_pull(state, data, start, stop, self._data)
-        if tag is None:
-            raise RemoteProtocolError(Violation.BAD_MAC)
-        self._data = b""
-        start, stop = start + 1, stop - MAC_BYTES
-        block = SMALL_BLOCK if stop - start < LARGE_BLOCK else LARGE_BLOCK
-        end = secret.unpadded(data, start, stop, block)
-        if end is None:
-            raise RemoteProtocolError(Violation.PADDING)
-        record = records.decode(memoryview(data)[start:end])
-        self._check_place(record, tag)
-        return record
-
-    def _check_place(self, record: Record | None, tag: int) -> None:
-        if tag != _tag_of(record):
-            raise RemoteProtocolError(Violation.STREAM_TAG)
-        if not _has_place(record, self.greeted):
-            raise RemoteProtocolError(Violation.RECORD_OUT_OF_PLACE)
-        self.greeted = True
-        self.ended = isinstance(record, Bye)
 
     def wipe(self) -> None:
         """Wipe the stream's key."""

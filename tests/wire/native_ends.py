@@ -101,10 +101,8 @@ def crossed_pair() -> tuple[Link, Link]:
 
 def slots_in_use() -> int:
     """How many secrets are alive in this process."""
-    return sum(
-        secret._MAPPING_BYTES // mapping.slot_bytes - len(mapping.free)
-        for mapping in secret._mappings
-    )
+    slots = sum(len(mapping.slots) for mapping in secret._mappings)
+    return slots - sum(map(len, secret._free.values()))
 
 
 def secrets_of(link: Link) -> list[Secret]:

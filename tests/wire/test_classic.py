@@ -111,7 +111,7 @@ def test_as_listener_we_acknowledge_and_read_the_recorded_texts(
 def test_frames_that_the_original_took_from_us_read_the_same_here(session: Session) -> None:
     link = Link(Role.LISTENER)
     link.kind = LinkKind.CLASSIC  # the original's private key was not recorded: begin behind it
-    link._reader, link._step = Reader(Secret.copy_of(session.send_key)), link._read_texts
+    link._reader, link._step = Reader(Secret.copy_of(session.send_key)), Link._read_texts
     replay(link, session, frames_of(session, session.send_key))
 
 

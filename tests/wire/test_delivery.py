@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from fantom_trio.wire import LocalProtocolError, RemoteProtocolError, Violation, delivery
-from fantom_trio.wire.delivery import WINDOW_BYTES, WINDOW_MESSAGES, Cursor, Delivery
+from fantom_trio.wire.delivery import FRAME_BYTES, WINDOW_BYTES, WINDOW_MESSAGES, Cursor, Delivery
 from fantom_trio.wire.records import MAX_TEXT, Hello, Say
 
 ALL = 1 << 30
@@ -77,9 +77,10 @@ def test_what_a_link_carried_it_does_not_carry_again() -> None:
 def test_a_batch_ends_with_the_message_that_fills_it() -> None:
     ours = with_queue("x" * 10, "x" * 10, "x" * 10, "x" * 10)
     cursor = started(ours)
+    frame = FRAME_BYTES + 10
     assert ids(says(ours, cursor, 1)) == [1]
-    assert ids(says(ours, cursor, 11)) == [2, 3]
-    assert ids(says(ours, cursor, 10)) == [4]
+    assert ids(says(ours, cursor, frame + 1)) == [2, 3]
+    assert ids(says(ours, cursor, frame)) == [4]
 
 
 def test_what_waits_is_counted_until_it_is_acknowledged() -> None:
@@ -155,7 +156,7 @@ def test_a_new_link_carries_exactly_what_is_missing() -> None:
 
 def test_a_hello_that_knows_more_than_was_sent_is_refused() -> None:
     ours = with_queue("x", "x", "x")
-    says(ours, started(ours), 2)
+    says(ours, started(ours), 2 * FRAME_BYTES)
     assert impossible(ours, 3, 0, maybe_stale=True)
     assert impossible(ours, 3, 3, maybe_stale=True)
     assert impossible(Delivery(), 1, 0, maybe_stale=True)
@@ -198,7 +199,7 @@ def test_what_two_links_carry_both_is_taken_once() -> None:
 def test_each_link_has_its_own_place() -> None:
     ours = with_queue("a", "b", "c")
     old, new = started(ours), started(ours)
-    assert ids(says(ours, old, 2)) == [1, 2]
+    assert ids(says(ours, old, 2 * FRAME_BYTES)) == [1, 2]
     assert ids(says(ours, new)) == [1, 2, 3]
     assert ids(says(ours, old)) == [3]
 
@@ -215,7 +216,7 @@ def test_a_link_that_lags_behind_unsays_nothing_of_another() -> None:
 def test_a_link_passes_over_what_another_one_s_acknowledgement_settled() -> None:
     ours = with_queue("a", "b", "c", "d")
     old, new = started(ours), started(ours)
-    assert len(says(ours, new, 3)) == 3
+    assert len(says(ours, new, 3 * FRAME_BYTES)) == 3
     ours.acknowledge(2)
     assert ids(says(ours, old)) == [3, 4]
     ours.acknowledge(4)
@@ -447,6 +448,7 @@ class LinksThatAreCut(RuleBasedStateMachine):
         self._patch = pytest.MonkeyPatch()
         self._patch.setattr(delivery, "WINDOW_MESSAGES", SMALL_WINDOW)
         self._patch.setattr(delivery, "WINDOW_BYTES", SMALL_BYTES)
+        self._patch.setattr(delivery, "FRAME_BYTES", 0)
         self._patch.setattr(delivery, "MAX_TEXT", SMALL_TEXT)
         self.sides = (Side("a"), Side("b"))
         self.number = 0
@@ -474,9 +476,9 @@ class LinksThatAreCut(RuleBasedStateMachine):
             return
         side = self.sides[second]
         queue = side.delivery._queue
-        before = "".join(entry.text for entry in queue)
+        before = "".join(entry.say.text for entry in queue)
         side.delivery.forget()
-        after = "".join(entry.text for entry in queue)
+        after = "".join(entry.say.text for entry in queue)
         assert before.startswith(after)
         side.said = side.said.removesuffix(before.removeprefix(after))
         side.messages = list(side.delivered)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl import bindings
 
-from fantom_trio.wire import Link, LocalProtocolError, RemoteProtocolError, Violation
+from fantom_trio.wire import Link, LocalProtocolError, RemoteProtocolError, Violation, ciphers
 from fantom_trio.wire.frames import ReceiveBuffer
 from fantom_trio.wire.records import (
     MAX_CLOCK,
@@ -25,7 +26,15 @@ from fantom_trio.wire.records import (
     Verify,
 )
 from fantom_trio.wire.secret import Secret
-from fantom_trio.wire.stream import FRAME_LENGTHS, RecordReader, RecordWriter, padded_size
+from fantom_trio.wire.stream import (
+    FRAME_LENGTHS,
+    LARGE_BLOCK,
+    SMALL_BLOCK,
+    RecordReader,
+    RecordWriter,
+    padded_size,
+    unpadded,
+)
 from tests.wire import native_ends as ends
 from tests.wire.native_ends import (
     HELLO,
@@ -237,6 +246,42 @@ BAD_PADDING = {
 def test_bad_padding_ends_the_link(message: bytes) -> None:
     link, peer = greeted_by_peer()
     assert refusal(link, peer.seal.message(message)) is Violation.PADDING
+
+
+@pytest.mark.fuzz
+@given(
+    data=st.binary(max_size=60), more=st.integers(0, 3_000), old=st.sampled_from([b"\0", b"\x80"])
+)
+def test_padding_agrees_with_the_public_function(data: bytes, more: int, old: bytes) -> None:
+    data += data[:1] * more
+    padded = bindings.sodium_pad(data, SMALL_BLOCK)
+    if len(padded) >= LARGE_BLOCK:
+        padded = bindings.sodium_pad(data, LARGE_BLOCK)
+    room = bytearray(padded + old * 20)
+    assert unpadded(room, len(padded)) == len(data)
+    assert room == padded + old * 20
+
+
+@pytest.mark.parametrize("block", [SMALL_BLOCK, LARGE_BLOCK])
+@pytest.mark.parametrize(
+    ("head", "tail", "expected"),
+    [
+        (b"ab", b"\x80\0", -2),
+        (b"ab", b"\x80", -1),
+        (b"\x80", b"\0", 0),
+        (b"ab", b"\x80\x80\x80\x80", -1),
+        (b"", b"\0", None),
+        (b"ab", b"cd", None),
+        (b"ab", b"\x80\0\0\1", None),
+        (b"ab", b"\x80\x81", None),
+    ],
+)
+def test_padding_is_a_mark_and_zeros(
+    block: int, head: bytes, tail: bytes, expected: int | None
+) -> None:
+    room = bytearray(head.ljust(block - len(tail), b"\0") + tail)
+    wanted = block + expected if expected is not None and expected < 0 else expected
+    assert unpadded(room, block) == wanted
 
 
 def test_a_record_may_be_empty_of_padding_but_for_the_mark() -> None:
@@ -477,9 +522,10 @@ def test_the_keys_die_when_the_streams_are_made() -> None:
     assert kept.wiped
 
 
-def test_nothing_of_a_plaintext_stays_in_the_buffer() -> None:
+def test_nothing_of_a_plaintext_stays_in_the_buffer_or_in_the_room() -> None:
     link, peer = greeted_by_peer()
     say = peer.seal.record("say", id=1, text="attack at dawn", at=0)
+    bad = bytearray(peer.seal.record("say", id=2, text="attack at noon", at=0))
     data = link.buffer()
     whole = data.obj
     data[: len(say) + 2] = say + b"\0\0"
@@ -488,3 +534,33 @@ def test_nothing_of_a_plaintext_stays_in_the_buffer() -> None:
     assert isinstance(whole, bytearray)
     assert b"dawn" not in whole
     assert link._buffer.data is whole
+    rooms = len(ciphers._rooms)
+    bad[-1] ^= 1
+    assert refusal(link, bytes(bad[2:])) is Violation.BAD_MAC
+    assert len(ciphers._rooms) == rooms, "given back"
+    assert not any(map(any, ciphers._rooms))
+
+
+def test_of_several_records_none_is_written_where_one_is_refused() -> None:
+    ours, out = writer()
+    cases: list[tuple[list[Record], str]] = [
+        ([HELLO, Ping(), HELLO], "once"),
+        ([HELLO, Bye("quit"), Ping()], "nothing follows"),
+        ([HELLO, Say(1, "x" * 61_440, 0)], "too long"),
+    ]
+    for refused, why in cases:
+        with pytest.raises(LocalProtocolError, match=why):
+            ours.frames(refused)
+    out += ours.frames(ONE_OF_EACH)
+    assert read(bytes(out)) == (ONE_OF_EACH, None)
+
+
+def test_several_records_at_once_look_as_one_by_one() -> None:
+    one, together = writer(), writer()
+    for record in ONE_OF_EACH:
+        one[0].write(record, one[1])
+    for records in (ONE_OF_EACH[:1], [], ONE_OF_EACH[1:]):
+        together[1].extend(together[0].frames(records))
+    assert len(together[1]) == len(one[1])
+    opened = [Opener(KEY, HASH).read(bytes(out)) for _, out in (one, together)]
+    assert opened[0] == opened[1]

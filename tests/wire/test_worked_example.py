@@ -28,6 +28,7 @@ from fantom_trio.wire import (
     LinkKind,
     Role,
     Said,
+    ciphers,
     kem,
     records,
     secret,
@@ -286,7 +287,7 @@ class Person:
         monkeypatch.setattr(kem, "encapsulate", self._encapsulate)
         # Both ends of a stream have the same state; only the header of a writer's is drawn.
         monkeypatch.setattr(
-            secret, "stream_sealer", lambda key: (secret.stream_opener(key, header), header)
+            ciphers, "stream_sealer", lambda key: (ciphers.stream_opener(key, header), header)
         )
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 import enum
 import itertools
+import math
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -143,6 +144,8 @@ class Connection:
         try:
             with self.scope, self.ends():
                 await pump()
+            if self.ending is None and self.scope.deadline <= trio.current_time():
+                self.ending = Ending(Why.SLOW)
         except Exception as error:
             self.ending = Ending.bug(error)
         finally:
@@ -175,19 +178,26 @@ class Connection:
         Raises ``RemoteProtocolError``, ``ConnectionLost``, ``NotAdmitted`` or
         ``trio.TooSlowError``. Cancelled or not, it cannot be called again.
         """
-        with trio.CancelScope(deadline=trio.current_time() + seconds) as patience:
+        with trio.fail_after(seconds):
+            await self._shake_hands(welcome)
+
+    async def answer(self, seconds: float, welcome: Welcome) -> None:
+        """``handshake`` inside ``run``, whose scope keeps the time: too late, it ends as SLOW."""
+        self.scope.deadline = trio.current_time() + seconds
+        await self._shake_hands(welcome)
+        self.scope.deadline = math.inf
+
+    async def _shake_hands(self, welcome: Welcome | None) -> None:
+        await self.send()
+        while self.link.kind is None:
+            # A read may mean nothing to us yet and still want an answer.
+            self._unheard += await self._read()
             await self.send()
-            while self.link.kind is None:
-                # A read may mean nothing to us yet and still want an answer.
-                self._unheard += await self._read()
-                await self.send()
-            done = self._unheard.pop(0)
-            assert isinstance(done, HandshakeDone)
-            if done.peer is not None:
-                assert welcome is not None
-                await self._greet(done.peer, welcome)
-        if patience.cancelled_caught:
-            raise trio.TooSlowError
+        done = self._unheard.pop(0)
+        assert isinstance(done, HandshakeDone)
+        if done.peer is not None:
+            assert welcome is not None
+            await self._greet(done.peer, welcome)
 
     async def _greet(self, peer: bytes, welcome: Welcome) -> None:
         """The initiator says ``hello`` first; who is not let in gets a ``bye`` in its place."""

@@ -103,7 +103,7 @@ class Links(DialBacks):
         self._arrivals.begin(connection)
         try:
             self.admission.enter(connection)
-            await connection.handshake(self._limits.handshake_seconds, self._greeter)
+            await connection.answer(self._limits.handshake_seconds, self._greeter)
         finally:
             self.admission.leave(connection)
             self._arrivals.end(connection)

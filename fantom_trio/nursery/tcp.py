@@ -65,8 +65,10 @@ class TcpStream(Stream):
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._sock)
-                with contextlib.suppress(BlockingIOError):
+                try:
                     return self._sock.recv_into(room())
+                except BlockingIOError:  # somebody said that there was something
+                    continue
         except OSError as error:
             raise ConnectionLost from error
 

@@ -135,14 +135,14 @@ async def native(node: Node) -> None:
 
 AWAITS = {
     "incoming": {
-        "Connection.handshake › Connection._read › TcpStream.receive_into",  # handshake read
-        "Connection.handshake › Connection.send › TcpStream.send_all",  # ACK write
+        "Connection._shake_hands › Connection._read › TcpStream.receive_into",  # handshake read
+        "Connection._shake_hands › Connection.send › TcpStream.send_all",  # ACK write
         "Connection.receive › Connection._read › TcpStream.receive_into",  # frame read
     },
     "outgoing": {
         "dial › dial.<locals>.once › Tcp.connect",  # dial
-        "Connection.handshake › Connection.send › TcpStream.send_all",
-        "Connection.handshake › Connection._read › TcpStream.receive_into",
+        "Connection._shake_hands › Connection.send › TcpStream.send_all",
+        "Connection._shake_hands › Connection._read › TcpStream.receive_into",
         "Connection.receive › Connection._read › TcpStream.receive_into",
         "Links._run_classic.<locals>.carry › carry_texts › Conversation.next_batch",
         "carry_texts › Connection.send › TcpStream.send_all",  # frame write
@@ -153,7 +153,7 @@ AWAITS = {
         "carry_texts › Connection.send › TcpStream.send_all",
     },
     "native": {
-        "Connection.handshake › Connection._read › TcpStream.receive_into",  # a line
+        "Connection._shake_hands › Connection._read › TcpStream.receive_into",  # a line
         "Connection._greet › Connection._read › TcpStream.receive_into",  # the peer's hello
         "Connection._say_hello › Connection.send › TcpStream.send_all",
         "Connection.receive › Connection._read › TcpStream.receive_into",  # records

@@ -1,8 +1,11 @@
 """The dials under way: whose peer a link that comes in may be."""
 
+from collections.abc import Collection
+
+from fantom_trio.nursery.approach import Approach
 from fantom_trio.nursery.connection import Connection
 from fantom_trio.nursery.conversation import Conversation, Outgoing
-from fantom_trio.wire import fingerprint
+from fantom_trio.wire import Endpoint, fingerprint
 
 __all__ = ["Dials"]
 
@@ -24,6 +27,21 @@ class Dials:
         del self._under_way[place][outgoing]
         if not self._under_way[place]:
             del self._under_way[place]
+
+    def go_out_from(self, listener: Endpoint | None) -> None:
+        """We listen there now."""
+        for approach in self._approaches():
+            approach.moved(listener)
+
+    def lose(self, hosts: Collection[str]) -> None:
+        """No interface has these addresses any more."""
+        for approach in self._approaches():
+            if approach.source is not None and approach.source.host in hosts:
+                approach.lost_source()
+
+    def _approaches(self) -> list[Approach]:
+        dials = [dial for each in self._under_way.values() for dial in each]
+        return [dial.approach for dial in dials if dial.approach is not None]
 
     def to(self, connection: Connection) -> Conversation | None:
         """The one whose peer we dial, where this link came from that very address and port."""

@@ -139,18 +139,11 @@ class Links(DialBacks):
         self.listener = listener
         if listener is not None:
             self.own_port = listener.port
-        for approach in self._approaches():
-            approach.moved(listener)
+        self._dials.go_out_from(listener)
 
     def lost(self, hosts: Collection[str]) -> None:
         """No interface has these addresses any more: nothing is dialed from there."""
-        for approach in self._approaches():
-            if approach.source is not None and approach.source.host in hosts:
-                approach.lost_source()
-
-    def _approaches(self) -> list[Approach]:
-        dials = [each.outgoing for each in self._book if each.outgoing is not None]
-        return [dial.approach for dial in dials if dial.approach is not None]
+        self._dials.lose(hosts)
 
     async def connect(self, peer: Endpoint | Invite, name: str) -> None:
         """Dial whoever is there, or whoever made the invite."""

@@ -214,7 +214,7 @@ class _Native(_Errand):
         while not self.done and not self._peer_left:
             if not link.can_send:  # the peer broke the protocol: the next read says how
                 await trio.sleep_forever()
-            says = self._delivery.next_says(self._cursor, self._limits.native_batch_bytes)
+            says = self._delivery.next_says(self._cursor, self._limits.batch_bytes)
             records: list[Record] = [answer() for answer in self._answers]
             self._answers.clear()
             records += [say for say, _ in says]

@@ -94,8 +94,6 @@ class Limits:
     #: Encrypted and written at once; also what a link that breaks meanwhile may say twice, because
     #: a classic peer does not tell how much of it arrived.
     batch_bytes: int = 32 * 1024
-    #: The same of a native link, whose peer tells how far it got: nothing is said twice.
-    native_batch_bytes: int = 256 * 1024
     #: Events on their way to the screen; beyond it sockets are not read.
     events: int = 64
     #: With so many on their way, nothing is said of strangers who come and go: the screen takes one

@@ -197,7 +197,7 @@ class _Writer:
         """On the newest link; None for a piece that is not the last of its message."""
         if self._conversation.session is not self._session:
             return []
-        most = self._teller.limits.native_batch_bytes
+        most = self._teller.limits.batch_bytes
         says = self._delivery.next_says(self._session.cursor, most)
         for say, _ in says:
             self._connection.link.send(say)

@@ -10,7 +10,7 @@ SHORT = -m "not slow"
 # Two files at once: much of the suite waits for real terminals, networks and clocks.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-short lint bench bench-compare fuzz faults model audit wheel sbom lock \
+.PHONY: demo test test-short lint bench bench-compare fuzz fuzz-long faults model audit wheel sbom lock \
 	translations docs picture clean
 
 demo: $(VENV)/.run
@@ -42,7 +42,13 @@ bench-compare: $(VENV)/.test
 	$(BIN)/python -m benchmarks --compare \
 		$(or $(BASE),$(error say which commit: make bench-compare BASE=…)) $(ROWS)
 
-fuzz: $(VENV)/.test
+# Ten minutes of every harness; what it reaches and finds stays in .fuzz.
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --processes 2
+
+# The tests that are marked so, with many more cases.
+fuzz-long: $(VENV)/.test
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m fuzz
 
 # What takes its time in the world, too: outages of a minute, two people a minute apart. Needs root.
@@ -91,9 +97,11 @@ lock:
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --extra test -o requirements/test.txt pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(filter-out --all-build-deps,$(LOCK)) \
 		-o requirements/audit.txt requirements/audit.in
+	CUSTOM_COMPILE_COMMAND="make lock" $(filter-out --all-build-deps,$(LOCK)) \
+		-o requirements/fuzz.txt requirements/fuzz.in
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(AUDIT) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(AUDIT) dist .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # A stamp each for what a user needs and what a developer needs.
 INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -107,6 +115,11 @@ $(VENV)/.test: requirements/test.txt pyproject.toml | $(VENV)/.made
 	@echo "installing what the tests need into $(VENV) …"
 	@$(INSTALL) --require-hashes -r requirements/test.txt
 	@$(INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.test
+	@$(INSTALL) --require-hashes -r requirements/fuzz.txt || \
+		echo "no atheris for this machine: make fuzz goes on without it" >&2
 	@touch $@
 
 $(AUDIT)/.made: requirements/audit.txt | $(VENV)/.made

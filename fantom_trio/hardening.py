@@ -69,6 +69,7 @@ def overwrite_freed() -> None:
 
     Call it outside of ``trio.run``, when nothing refers to the texts any more.
     """
+    gc.unfreeze()  # what a start left alone may be what holds them
     gc.collect()
     # All at once, so that no place is taken twice. Beside its bytes such an object has 33.
     filling = [b"\0" * (size - 33) for size in _SMALL for _number in range(_WRITTEN_BYTES // size)]

@@ -23,7 +23,9 @@ DEFAULT_PORT = 31488
 
 _PORT = re.compile(r"[0-9]{1,5}")
 _ZONE = re.compile(r"[^\s%\[\]/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,32}")
-_NAME = re.compile(r"(?=[^.]*[a-z]|.*\.[^.]*[a-z])[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\.?", re.I)
+_NAME = re.compile(  # ASCII: to a regex that ignores case, the long ſ is an s
+    r"(?=[^.]*[a-z]|.*\.[^.]*[a-z])[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\.?", re.I | re.A
+)
 # Fingerprint and token without their address: as a name, a name server would get them.
 _END_OF_INVITE = re.compile(r"[A-Za-z2-7]{32}\.[A-Za-z2-7]{16}\.?")
 _BEHIND_A_SLASH = re.compile(r"\A((?:[a-z]+://)?+[^/]*)/.*", re.I | re.S)

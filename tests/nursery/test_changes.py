@@ -317,6 +317,23 @@ async def test_the_other_end_of_a_link_from_a_lost_address_goes_soon(
         assert dead not in conversation.sessions
 
 
+async def test_what_is_written_goes_out_on_the_newest_link(autojump_clock: MockClock) -> None:
+    async with pair() as (network, alice, _, bob, to_alice):
+        (dead,) = to_alice.sessions
+        network.cut(ALICE, BOB)
+        alice._links._network = network.host("2001:db8:c::1")
+        alice.moved([ALICE])
+        await next_event(alice, LinkUp)
+        await next_event(bob, LinkUp)
+        assert dead in to_alice.sessions  # Bob does not know yet that it is
+        begun = trio.current_time()
+        bob.say(to_alice, "to where you are now")
+        assert [m.text for m in (await next_event(alice, Received)).messages] == [
+            "to where you are now"
+        ]
+        assert trio.current_time() - begun < 1
+
+
 async def test_an_older_link_that_lives_is_not_given_up_by_who_does_not_judge(
     autojump_clock: MockClock,
 ) -> None:

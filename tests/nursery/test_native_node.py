@@ -254,7 +254,7 @@ async def test_redialing_waits_longer_each_time_and_disconnect_stops_it(
         alice._links._dial = counted  # type: ignore[assignment, method-assign]
         await trio.sleep(600)
         pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
-        assert pauses[0] < 3
+        assert pauses[0] < 5  # where nobody listens a try takes 1.5 s, before that is believed
         assert all(25 < pause < 61 for pause in pauses[8:])
         assert here.dialing
         alice.disconnect(here)

@@ -109,15 +109,6 @@ def both_judge_and_nobody_dials_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Why, "broken", property(lambda self: self in broken))
 
 
-def the_oldest_link_is_written_on_and_not_doubted(patch: pytest.MonkeyPatch) -> None:
-    # A doubted one is dead in so short a time that what is written is hardly ever late.
-    def oldest(self: Conversation) -> Session | None:
-        return next((each for each in self.sessions if each.leaving is None), None)
-
-    patch.setattr(Conversation, "session", property(oldest))
-    patch.setattr(Session, "doubt", lambda self, seconds: None)
-
-
 def what_went_out_is_never_sent_again(patch: pytest.MonkeyPatch) -> None:
     start = Delivery.start
 
@@ -149,7 +140,6 @@ def a_dial_by_hand_ends_the_redialing(patch: pytest.MonkeyPatch) -> None:
         (nobody_judges, What.DOUBLE_LINK),
         (both_judge, What.BROKEN),
         (both_judge_and_nobody_dials_again, What.NO_LINK),
-        (the_oldest_link_is_written_on_and_not_doubted, What.LATE),
         (what_went_out_is_never_sent_again, What.LATE),
         (what_went_out_is_never_sent_again, What.VIOLATION),
         (what_comes_again_is_taken_again, What.DOUBLE),

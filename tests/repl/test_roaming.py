@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import trio
+from msgspec import structs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from fantom_trio.nursery import (
@@ -156,7 +157,7 @@ async def test_the_router_is_asked_again_when_the_machine_slept_or_the_network_c
     monkeypatch.setattr(open_port, "keep_open", keep_open)
     world.has(eth(HOME), source=HOME)
     world.answer = HOME
-    async with listening(replace(PUBLIC, open_port=True)) as (app, _):
+    async with listening(structs.replace(PUBLIC, open_port=True)) as (app, _):
         await wait_all_tasks_blocked()
         assert asked == [at(app, HOME)]
         await world.becomes(eth(HOME), source=HOME, slept=True)

@@ -64,6 +64,8 @@ def test_what_people_write_is_read(text: str, endpoint: Endpoint) -> None:
         ("fe80::1%a\x1b[31m", AddressProblem.ZONE),
         ("fe80::1%eth\udcff", AddressProblem.ZONE),  # a byte that is not UTF-8
         ("-bob.example", AddressProblem.MALFORMED),
+        ("bo\u017f.example", AddressProblem.MALFORMED),
+        ("boo\u212a.example", AddressProblem.MALFORMED),
         (f"{'a7' * 16}.{'B2' * 8}", AddressProblem.INVITE),
         (f"{'a7' * 16}.{'b2' * 8}.", AddressProblem.INVITE),
         (f"{'a7' * 16}.{'b2' * 8}:31488", AddressProblem.INVITE),

@@ -51,10 +51,11 @@ fuzz: $(VENV)/.fuzz
 fuzz-long: $(VENV)/.test
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m fuzz
 
-# What takes its time in the world, too: outages of a minute, two people a minute apart. Needs root.
+# What takes its time in the world, too: outages of a minute, two people a minute apart, a flood of
+# 20,000 and a million messages. Needs root.
 faults: $(VENV)/.test
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -s tests/system/test_faults.py \
-		tests/system/test_firewalls.py
+		tests/system/test_firewalls.py tests/system/test_flood.py
 
 # Every state of the protocol's models, and the attacks on their weakened variants.
 model: $(VENV)/.test

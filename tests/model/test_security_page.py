@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fantom_trio.nursery import invites, verification
+from fantom_trio.nursery import invites, trials
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.wire import delivery, frames
 from tests.model.spin import RUNS
@@ -18,7 +18,7 @@ PLACES = {
     "delivery": delivery,
     "limits": Limits(),
     "invites": invites,
-    "verification": verification,
+    "trials": trials,
 }
 BOUNDS = re.findall(r"^\| ([\d,]+)[^|]*\|[^|]*\| `(\w+)\.(\w+)` \|", PAGE, re.MULTILINE)
 

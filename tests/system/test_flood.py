@@ -1,6 +1,7 @@
 """What a flood costs those who chat: strangers by the thousand, a peer that never stops talking."""
 
 import itertools
+import os
 import re
 import shutil
 import statistics
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import settings
 
 from fantom_trio.nursery import (
     Conversation,
@@ -31,6 +31,7 @@ from tests.system.program import PATIENCE, PROGRAM, Program, free_port, running
 ALICE, BOB = "2001:db8:a::1", "2001:db8:b::1"
 ATTACKERS = "2001:db8:bad::/48"
 MEBIBYTE = 1024 * 1024
+FUZZING = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
 #: Characters of what a program said.
 KEPT = 100_000
 
@@ -85,7 +86,7 @@ async def become_verified(host: Program, guest: Program) -> None:
 @needs_namespaces
 @pytest.mark.parametrize(
     ("count", "claims", "per_second"),
-    [(500, 100, 250), pytest.param(10_000, 400, 350, marks=pytest.mark.slow)],
+    [(10_000, 400, 350) if FUZZING else (500, 100, 250)],
 )
 async def test_a_flood_from_200_networks_does_not_disturb_two_verified_peers(
     count: int, claims: int, per_second: int
@@ -243,7 +244,7 @@ async def say_all(node: Node, conversation: Conversation, texts: Iterable[str]) 
 
 @pytest.mark.fuzz
 async def test_a_peer_that_never_stops_costs_no_memory_and_keeps_nobody_waiting() -> None:
-    count = 1_000_000 if settings().max_examples > 300 else 50_000
+    count = 1_000_000 if FUZZING else 50_000
     async with (
         running("--loopback", "--port", str(free_port())) as alice,
         trio.open_nursery() as nursery,

@@ -48,7 +48,6 @@ class Run:
     bounds: Bounds | None = None
     expected: str = PROVED
     #: With more messages, breaks and connections: for ``make model`` alone.
-    long: bool = False
 
     @property
     def defines(self) -> list[str]:
@@ -106,10 +105,10 @@ RUNS = (
     Run("links", "", _TWO),
     Run("links", "", _LINKS),
     Run("links", "", _BY_HAND),
-    Run("links", "", Bounds(2, 2, 0, 2), long=True),
-    Run("links", "", Bounds(2, 1, 1, 2), long=True),
-    Run("links", "", Bounds(1, 1, 0, 3), long=True),
-    Run("links", "", Bounds(0, 2, 0, 3), long=True),
+    Run("links", "", Bounds(2, 2, 0, 2)),
+    Run("links", "", Bounds(2, 1, 1, 2)),
+    Run("links", "", Bounds(1, 1, 0, 3)),
+    Run("links", "", Bounds(0, 2, 0, 3)),
     Run("links", "NO_JUDGE", _CALM, "two links stay"),
     Run("links", "BOTH_JUDGE", _CALM, FOR_EVER),
     Run("links", "BOTH_JUDGE NO_REDIAL", _CALM, "no link is left"),

@@ -47,7 +47,6 @@ class Run:
     variant: str = ""
     bounds: Bounds | None = None
     expected: str = PROVED
-    #: With more messages, breaks and connections: for ``make model`` alone.
 
     @property
     def defines(self) -> list[str]:

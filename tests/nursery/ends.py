@@ -10,11 +10,11 @@ import trio
 from fantom_trio.nursery import Limits, Node, NodeEvent, Received, open_node
 from fantom_trio.wire import Endpoint
 from tests.classic_peer import ClassicPeer
-from tests.wire.native_ends import slots_in_use
+from tests.wire.native_ends import settled_slots, slots_in_use
 
 __all__ = [
     "LOOPBACK", "PATIENCE", "Peer", "answer", "listening_node", "next_event", "next_texts",
-    "peer_listener", "slots_in_use",
+    "peer_listener", "settled_slots", "slots_in_use",
 ]  # fmt: skip
 
 LOOPBACK = Endpoint("::1", 0)

@@ -28,6 +28,7 @@ from tests.nursery.ends import (
     next_event,
     next_texts,
     peer_listener,
+    settled_slots,
     slots_in_use,
 )
 
@@ -182,7 +183,7 @@ async def test_cancelled_in_any_await_the_keys_are_wiped_and_the_node_lives(
     while not (rounds and covered >= AWAITS[scenario.__name__]):
         step = next(steps)
         made.clear()
-        before = slots_in_use()
+        before = settled_slots()
         async with listening_node() as node:
             instrument = CancelAfter(node, made, step)
             with trio.fail_after(PATIENCE):

@@ -1,6 +1,5 @@
 """Messages until their receipt, against peers that do all that a peer can do meanwhile."""
 
-import gc
 import math
 import random
 from collections.abc import Awaitable, Callable
@@ -37,7 +36,7 @@ from fantom_trio.wire import (
     Say,
 )
 from fantom_trio.wire.delivery import WINDOW_BYTES, WINDOW_MESSAGES
-from tests.nursery.ends import slots_in_use
+from tests.nursery.ends import settled_slots, slots_in_use
 from tests.nursery.memory_network import MemoryNetwork, MemoryStream
 
 HERE, THERE = "2001:db8::a", "2001:db8::b"
@@ -92,8 +91,7 @@ async def receipt_of(
 ) -> Receipt:
     """What became of a text, or of what a source gave, when the peer did ``script`` and closed."""
     source = each(messages) if isinstance(messages, str) else messages
-    gc.collect()  # what earlier tests let go of is not ours
-    before = slots_in_use()
+    before = settled_slots()
     network = MemoryNetwork(random.Random(1), (0.01, 0.01))
     ours, theirs = KeyPair.generate(), KeyPair.generate()
     receipt = Receipt()

@@ -21,7 +21,7 @@ from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.tcp import _scope_id, look_up
 from fantom_trio.wire import Endpoint, KeyPair
 from tests.nursery.address_service import Names
-from tests.nursery.ends import PATIENCE, Peer, answer, peer_listener, slots_in_use
+from tests.nursery.ends import PATIENCE, Peer, answer, peer_listener, settled_slots, slots_in_use
 
 LIMITS = Limits()
 GREETER = Greeter(KeyPair.generate())
@@ -436,7 +436,7 @@ async def test_a_full_listener_is_a_time_out(autojump_clock: MockClock) -> None:
 
 async def test_a_silent_listener_is_given_up_at_the_deadline(autojump_clock: MockClock) -> None:
     autojump_clock.autojump_threshold = 0.02
-    before = slots_in_use()
+    before = settled_slots()
     async with peer_listener() as (where, _):
         attempt = dial(where, GREETER, own=None, own_port=OUR_PORT, limits=LIMITS, deadline=3)
         assert (await failure(attempt)).problem is DialProblem.SLOW

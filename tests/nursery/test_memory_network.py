@@ -26,7 +26,7 @@ from fantom_trio.nursery import (
 )
 from fantom_trio.nursery.errors import ConnectionLost, DialError
 from fantom_trio.wire import Endpoint, Role
-from tests.nursery.ends import next_event, next_texts, slots_in_use
+from tests.nursery.ends import next_event, next_texts, settled_slots, slots_in_use
 from tests.nursery.memory_network import BUFFER_BYTES, MemoryNetwork, MemoryStream
 from tests.nursery.test_network import read
 
@@ -291,7 +291,7 @@ async def two_nodes(net: MemoryNetwork) -> AsyncIterator[tuple[Node, Node]]:
 
 
 async def test_two_nodes_talk_and_the_answer_dials_back(autojump_clock: MockClock) -> None:
-    before = slots_in_use()
+    before = settled_slots()
     async with two_nodes(network((0.05, 0.2))) as (alice, bob):
         alice.connect(Endpoint(BOB, 40002), "bob")
         up = await next_event(alice, LinkUp)

@@ -44,6 +44,7 @@ from tests.nursery.ends import (
     next_event,
     next_texts,
     peer_listener,
+    settled_slots,
     slots_in_use,
 )
 
@@ -327,7 +328,7 @@ async def test_a_reset_is_told_as_a_broken_connection() -> None:
 
 
 async def test_the_end_of_the_node_wipes_every_key_and_closes_every_socket() -> None:
-    before = slots_in_use()
+    before = settled_slots()
     with trio.fail_after(PATIENCE):
         async with listening_node() as node, peer_listener() as (where, listener):
             node.connect(where)
@@ -467,7 +468,7 @@ async def test_a_bug_in_one_connection_touches_no_other(monkeypatch: pytest.Monk
                 await received(self, conversation, messages)  # type: ignore[arg-type]
 
             monkeypatch.setattr(Teller, "received", broken)
-            before = slots_in_use()
+            before = settled_slots()
             await bad.say("boom")
             ended = await next_event(node, LinkEnded)
             assert ended.ending.why is Why.BUG
@@ -555,7 +556,7 @@ async def test_a_listener_that_is_no_fantom_chat_is_refused() -> None:
 async def test_a_silent_listener_is_given_up_after_ten_seconds(
     mock_clock: trio.testing.MockClock,
 ) -> None:
-    before = slots_in_use()
+    before = settled_slots()
     async with listening_node() as node, peer_listener() as (where, listener):
         node.connect(where)
         peer = Peer(await listener.accept())

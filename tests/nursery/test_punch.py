@@ -31,7 +31,14 @@ from fantom_trio.nursery import (
 )
 from fantom_trio.nursery.errors import PortTaken
 from fantom_trio.wire import Endpoint, Invite
-from tests.nursery.ends import PATIENCE, listening_node, next_event, next_texts, slots_in_use
+from tests.nursery.ends import (
+    PATIENCE,
+    listening_node,
+    next_event,
+    next_texts,
+    settled_slots,
+    slots_in_use,
+)
 from tests.nursery.lives import deterministic
 from tests.nursery.memory_network import Firewall, MemoryNetwork, MemoryStream
 
@@ -43,7 +50,7 @@ LONG = 200
 
 @pytest.fixture(autouse=True)
 def _all_keys_are_wiped() -> Iterator[None]:
-    before = slots_in_use()
+    before = settled_slots()
     yield
     assert slots_in_use() == before
 

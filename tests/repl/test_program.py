@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from fantom_trio.nursery import Endpoint, Invite, LinkKind
 from fantom_trio.repl import qr
-from tests.nursery.ends import PATIENCE, slots_in_use
+from tests.nursery.ends import PATIENCE, settled_slots, slots_in_use
 from tests.repl.paper import chat, visitor
 from tests.repl.test_native import couple
 
@@ -189,7 +189,7 @@ async def test_clear_wipes_the_screen_and_keeps_the_conversations() -> None:
 
 
 async def test_burn_ends_everything_at_once_and_leaves_nothing() -> None:
-    before = slots_in_use()
+    before = settled_slots()
     async with couple() as (app, alice, bob_app, bob):
         alice.enter("secret")
         await bob.until(lambda: "secret" in bob.text)

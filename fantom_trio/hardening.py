@@ -41,6 +41,7 @@ def harden() -> None:
     is a crash report, or nothing.
     """
     os.umask(0o077)
+    os.environ.pop("SSLKEYLOGFILE", None)  # into which Python would write the keys of TLS
     if sys.platform != "win32":
         import resource
 

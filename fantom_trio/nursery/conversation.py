@@ -1,5 +1,6 @@
 """One peer: what was said, what waits to be sent, and the links that carry it."""
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class ConversationKey(NamedTuple):
 class History:
     """The messages of a conversation, oldest first, within two bounds."""
 
-    __slots__ = ("_bytes", "_messages", "dropped", "most_bytes", "most_messages")
+    __slots__ = ("_bytes", "_messages", "dropped", "kept_after", "most_bytes", "most_messages")
 
     def __init__(self, limits: Limits) -> None:
         self.most_messages = limits.history_messages
@@ -47,6 +48,9 @@ class History:
         self._bytes = 0
         #: How many were dropped to stay within the bounds.
         self.dropped = 0
+        #: Those with a higher id are not dropped: somebody still takes them out of here, and until
+        #: then their sender keeps no more than a window of them going.
+        self.kept_after: float = math.inf
 
     def append(self, message: Message) -> None:
         """Remember ``message``, and drop the oldest while there is too much."""
@@ -76,6 +80,8 @@ class History:
             len(self._messages) > self.most_messages or self._bytes > self.most_bytes
         ):
             assert not isinstance(self._messages, tuple)
+            if self._messages[0].id > self.kept_after:
+                return
             self._bytes -= self._messages.popleft().size
             self.dropped += 1
 

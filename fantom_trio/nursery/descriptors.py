@@ -12,6 +12,8 @@ from fantom_trio.nursery.network import Listener, Stream
 __all__ = ["Door", "most_descriptors"]
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+#: The listener itself is no good; all else that accept(2) names is about one who came.
+_BROKEN = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EFAULT)
 #: Until somebody may have given one back, seconds.
 _PAUSE = 0.1
 
@@ -58,9 +60,10 @@ class Door:
                 try:
                     nursery.start_soon(welcome, await self._listener.accept())
                 except OSError as error:
-                    if error.errno not in _EXHAUSTED:
+                    if error.errno in _BROKEN:
                         raise
-                    self._run_out()
+                    if error.errno in _EXHAUSTED:
+                        self._run_out()
                     await trio.sleep(_PAUSE)
 
     def _run_out(self) -> None:

@@ -408,6 +408,7 @@ class Links(DialBacks):
             failed = list(conversation.end_session(connection).outcomes)
         last = not conversation.online
         broken = ending.why.broken and connection.link.kind is LinkKind.NATIVE
+        broken &= not (conversation.strange and ending.why is Why.VIOLATION)
         if broken and conversation.session is None and self._book.may_redial(conversation):
             self.dial(conversation, again=True)
         self.changed.set()

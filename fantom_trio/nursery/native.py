@@ -81,6 +81,10 @@ class _Reader:
             events = await self._connection.receive()
             patience.heard()
             await self._take(events)
+            if self._conversation.strange:
+                # One of them after the other: together they get no more time than one known peer.
+                async with self._teller.turn_of_strangers:
+                    await trio.lowlevel.checkpoint()
 
     async def _take(self, events: list[Event]) -> None:
         """All of one read; where it ends in a fault, what came before counts."""
@@ -113,6 +117,8 @@ class _Reader:
         except (RemoteProtocolError, ConnectionLost) as error:
             fault = error
         if messages:
+            if not self._acknowledge:
+                self._conversation.history.kept_after = self._delivery.shown
             self._conversation.history.extend(messages)
             if self._acknowledge:
                 self._delivery.show(messages[-1].id)

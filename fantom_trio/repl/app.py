@@ -41,6 +41,7 @@ from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.explain import explain_unlocked
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import explain_news
+from fantom_trio.repl.strangers import Pace
 from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class App:
         self._merged = weakref.WeakKeyDictionary[Conversation, Conversation]()
         #: When strangers were told last, and how many were not, by why they were turned away.
         self._strangers: dict[Why, tuple[float, int]] = {}
+        self._pace = Pace()
         #: When it rang for one last.
         self._rang_at = -math.inf
 
@@ -224,7 +226,7 @@ class App:
             case DialFailed() | LinkEnded() if event.conversation is not None:
                 self._drop_if_closed(event.conversation)
         text, alarm = render.event(event)
-        if text:
+        if text and not self._pace.is_too_much(event, self.active):
             if isinstance(event, (LinkUp, LinkEnded, Merged)) and event.conversation is not None:
                 # It belongs to the conversation, and stands in its history.
                 note = Message(text, time.time(), State.NOTED, shown=True)

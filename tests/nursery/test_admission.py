@@ -1,6 +1,8 @@
 """Strangers come as many as they like, and those who are known notice nothing of it."""
 
 import contextlib
+import errno
+import os
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -633,6 +635,24 @@ async def test_a_lack_of_descriptors_is_told_once_and_accept_does_not_spin(
     assert len(asked_for_room) == 300
     assert asked_for_room[-1] - asked_for_room[0] == pytest.approx(29.9)
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPROTO, errno.EPERM])
+async def test_one_who_is_gone_before_it_is_let_in_ends_nothing(
+    number: int, autojump_clock: MockClock
+) -> None:
+    class Gone(_Scarce):
+        async def accept(self) -> Stream:
+            self.asked += 1
+            if self.asked > self.failures:
+                await trio.sleep_forever()
+            raise OSError(number, os.strerror(number))
+
+    listener = Gone(3)
+    with trio.move_on_after(10):
+        async with trio.open_nursery() as nursery:
+            await Door(listener, 60, lambda: None, lambda: True).serve(_never, nursery)
+    assert listener.asked == 4
 
 
 async def _never(stream: Stream) -> None:

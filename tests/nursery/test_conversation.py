@@ -106,6 +106,18 @@ def test_a_history_never_exceeds_its_bounds_and_keeps_the_newest(
             )
 
 
+def test_what_nobody_has_taken_out_yet_is_kept_whatever_the_bounds() -> None:
+    remembered = History(Limits(history_messages=10, history_bytes=1000))
+    remembered.kept_after = 2
+    for id in range(1, 9):
+        message = received(str(id))
+        message.id = id
+        remembered.append(message)
+    remembered.bound(1, 1)
+    assert texts(remembered) == ["3", "4", "5", "6", "7", "8"]
+    assert remembered.dropped == 2
+
+
 # Who it is.
 
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from fantom_trio.nursery import (
     Conversation,
     Deed,
     Endpoint,
+    HistoryFull,
     Limits,
     LinkKind,
     Stranger,
@@ -18,7 +21,15 @@ from fantom_trio.nursery import (
     Why,
 )
 from fantom_trio.nursery.conversation import ConversationKey
-from fantom_trio.repl.strangers import LATEST, describe, explain_deed, list_strangers
+from fantom_trio.repl.strangers import (
+    BURST,
+    LATEST,
+    PAUSE,
+    Pace,
+    describe,
+    explain_deed,
+    list_strangers,
+)
 from tests.nursery.ends import Peer, answer, peer_listener
 from tests.repl.paper import chat, visitor
 from tests.repl.test_render import NOON
@@ -42,6 +53,23 @@ def stranger(
 
 def listing(them: list[Stranger], *peers: Conversation, everyone: bool = False) -> list[str]:
     return list_strangers(them, peers, now=NOON, everyone=everyone).splitlines()
+
+
+# How often they are told of.
+
+
+async def test_of_strangers_who_come_all_the_time_few_are_told(autojump_clock: MockClock) -> None:
+    conversation = Conversation(ConversationKey("2001:db8::bad", 1), 1, Limits())
+    other = Conversation(ConversationKey("2001:db8::1", 1), 2, Limits())
+    pace, event = Pace(), HistoryFull(conversation)
+    assert [pace.is_too_much(event, other) for _ in range(BURST + 2)] == [False] * BURST + [
+        True
+    ] * 2
+    await trio.sleep(PAUSE)
+    assert [pace.is_too_much(event, other) for _ in range(2)] == [False, True]
+    assert not pace.is_too_much(event, conversation)  # the user looks at it
+    conversation.want()
+    assert not pace.is_too_much(event, other)
 
 
 # One of them.

@@ -20,10 +20,11 @@ from tests.wheel import build, install
 
 #: Tells what the system knows of the process when the first task is about to run.
 WATCHED = """
-import ctypes, os, sys, trio
+import ctypes, os, ssl, sys, trio
 from fantom_trio import cli
 run = trio.run
 def watched(*them):
+    ssl.create_default_context()
     os.write(2, b"dumpable %d." % ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
     return run(*them)
 trio.run = watched
@@ -43,14 +44,17 @@ sys.exit(cli.main(sys.argv[1:]))
     ids=lambda arguments: arguments[0],
 )
 async def test_no_core_is_dumped_nobody_reads_the_memory_and_files_are_ours_alone(
-    arguments: tuple[str, ...],
+    arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-c", WATCHED]
-    async with running(*arguments, command=command, stderr=PIPE) as program:
+    keys = tmp_path / "keys"
+    env = {"SSLKEYLOGFILE": str(keys)}  # Python would write the keys of TLS into it
+    async with running(*arguments, command=command, stderr=PIPE, env=env) as program:
         await program.errors.expect("dumpable 0.")
         limits, status = (told_by_system(program.pid, what) for what in ("limits", "status"))
         assert re.search(r"^Max core file size +0 +0 +bytes", limits, re.MULTILINE)
         assert "Umask:\t0077\n" in status
+    assert not keys.exists()
 
 
 def told_by_system(pid: int, what: str) -> str:

@@ -12,7 +12,14 @@ from collections.abc import Callable
 
 from nacl._sodium import ffi, lib
 
-from fantom_trio.wire.secret import KEY_BYTES, MAC_BYTES, NONCE_BYTES, Secret, first_key
+from fantom_trio.wire.secret import (
+    KEY_BYTES,
+    MAC_BYTES,
+    NONCE_BYTES,
+    Secret,
+    check_size,
+    first_key,
+)
 
 __all__ = [
     "ROOM_BYTES",
@@ -49,8 +56,8 @@ def give_back(room: bytearray, used: int) -> None:
 
 def seal_box(key: Secret, nonce: bytes, plaintext: bytes) -> bytearray:
     """``crypto_secretbox_easy``: the tag (16 bytes) and the ciphertext, without the nonce."""
-    _check(nonce, NONCE_BYTES)
-    _check(key, KEY_BYTES)
+    check_size(nonce, NONCE_BYTES)
+    check_size(key, KEY_BYTES)
     box = bytearray(MAC_BYTES + len(plaintext))
     lib.crypto_secretbox_easy(ffi.from_buffer(box), plaintext, len(plaintext), nonce, key.address())
     return box
@@ -64,7 +71,7 @@ def box_opener(
     The function takes a nonce and where the box, ``buffer[start:stop]``, stands. It returns False
     when the tag is wrong; else the plaintext is ``room[:stop - start - 16]``.
     """
-    _check(key, KEY_BYTES)
+    check_size(key, KEY_BYTES)
     address, boxes, texts = key.address(), ffi.from_buffer(buffer), ffi.from_buffer(room)
     size, most, call = len(buffer), len(room) + MAC_BYTES, lib.crypto_secretbox_open_easy
 
@@ -103,7 +110,7 @@ def stream_sealer(key: Secret) -> tuple[Secret, bytes]:
 
 def stream_opener(key: Secret, header: bytes) -> Secret:
     """The state for reading what follows ``header``; ``key`` as in ``stream_sealer``."""
-    _check(header, STREAM_HEADER_BYTES)
+    check_size(header, STREAM_HEADER_BYTES)
     state = Secret(_STREAM_STATE_BYTES)
     lib.crypto_secretstream_xchacha20poly1305_init_pull(state._pointer, header, first_key(key))
     return state
@@ -116,7 +123,7 @@ def stream_pusher(state: Secret, out: bytearray) -> Callable[[int, int, bytes, i
     with it, and its tag. The plaintext is in the message's place already, without the first byte
     and the last 16.
     """
-    _check(state, _STREAM_STATE_BYTES)
+    check_size(state, _STREAM_STATE_BYTES)
     address, base, size = state.address(), ffi.from_buffer(out), len(out)
     null, call = ffi.NULL, lib.crypto_secretstream_xchacha20poly1305_push
 
@@ -139,7 +146,7 @@ def stream_puller(
     with it. It returns the message's tag, or None when it is not authentic and the stream is where
     it was; else the plaintext is ``room[:stop - start - 17]``.
     """
-    _check(state, _STREAM_STATE_BYTES)
+    check_size(state, _STREAM_STATE_BYTES)
     address, base, text = state.address(), ffi.from_buffer(buffer), ffi.from_buffer(room)
     size, most, tag = len(buffer), len(room) + STREAM_EXTRA_BYTES, ffi.new("unsigned char *")
     null, call = ffi.NULL, lib.crypto_secretstream_xchacha20poly1305_pull
@@ -152,9 +159,3 @@ def stream_puller(
         return None if failed else int(tag[0])
 
     return pull
-
-
-def _check(data: bytes | Secret, size: int) -> None:
-    # libsodium reads this many bytes, whatever stands behind the pointer.
-    if len(data) != size:
-        raise ValueError(f"expected {size} bytes, not {len(data)}")

@@ -22,6 +22,7 @@ __all__ = [
     "Secret",
     "aead_open",
     "aead_seal",
+    "check_size",
     "diffie_hellman",
     "hkdf",
     "secrets_are_locked",
@@ -213,7 +214,7 @@ def random_nonce() -> bytes:
 
 def diffie_hellman(own: KeyPair, peer_public: bytes) -> Secret | None:
     """X25519 (RFC 7748): 32 bytes; None where the result is zero, for a key of small order."""
-    _check(peer_public, KEY_BYTES)
+    check_size(peer_public, KEY_BYTES)
     shared = Secret(KEY_BYTES)
     if lib.crypto_scalarmult(shared._pointer, own.private.address(), peer_public) != 0:
         shared.wipe()
@@ -244,7 +245,7 @@ class _Hmac:
     """HMAC-BLAKE2b-512 with one key of 64 bytes, all of it out of Python's own memory."""
 
     def __init__(self, key: Secret) -> None:
-        _check(key, _HASH_BYTES)
+        check_size(key, _HASH_BYTES)
         #: What each of the two hashes is computed over: the padded key, and room for the rest.
         self._inner, self._outer = Secret(_SLOT_BYTES[-1]), Secret(_SLOT_BYTES[-1])
         plain = key.reveal()
@@ -328,7 +329,8 @@ def _overwrite(data: bytes) -> None:
     lib.sodium_memzero(ffi.from_buffer(data), len(data))
 
 
-def _check(data: bytes | Secret, size: int) -> None:
+def check_size(data: bytes | Secret, size: int) -> None:
+    """Raises ``ValueError`` for another size."""
     # libsodium reads this many bytes, whatever stands behind the pointer.
     if len(data) != size:
         raise ValueError(f"expected {size} bytes, not {len(data)}")

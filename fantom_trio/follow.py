@@ -71,12 +71,9 @@ async def follow(
     ):
         output, code = sys.stdout.fileno(), Exit.DONE
         nursery.start_soon(_until_nobody_reads, output, nursery.cancel_scope)
-        port = OpenPort(_tell_port)
-        place = _Place(
-            node, nursery.cancel_scope, port if where.open_port else None, invited_only=invited_only
-        )
-        nursery.start_soon(port.run)
-        await nursery.start(OwnAddress(node, where, place.tell, port.look_again).run)
+        place = _Place(node, nursery.cancel_scope, invited_only=invited_only)
+        port = OpenPort(_tell_port) if where.open_port else None
+        await nursery.start(OwnAddress(node, where, place.tell, port).run)
         try:
             await _Follower(node, output, count, json).run()
         except BrokenPipeError:  # whoever read us has enough
@@ -90,12 +87,9 @@ async def follow(
 class _Place:
     """Where we are followed from, told on stderr; without a place at first it ends ``scope``."""
 
-    def __init__(
-        self, node: Node, scope: trio.CancelScope, port: OpenPort | None, *, invited_only: bool
-    ) -> None:
+    def __init__(self, node: Node, scope: trio.CancelScope, *, invited_only: bool) -> None:
         self._node = node
         self._scope = scope
-        self._port = port
         self._invited_only = invited_only
         self._invite: Invite | None = None
         self._listens = False
@@ -122,8 +116,6 @@ class _Place:
                 tell(_("Listening on {where}.", where=news.where))
                 if self._invited_only:
                     self._tell_invite(news.where)
-        if self._port is not None:
-            self._port.follow(news)
 
     async def _nowhere(self, text: str) -> None:
         tell(text)

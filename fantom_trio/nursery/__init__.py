@@ -22,12 +22,7 @@ from fantom_trio.nursery.dial import dial
 
 if TYPE_CHECKING:
     from fantom_trio.nursery.changes import (
-        Change,
-        Changes,
-        Surroundings,
         network_of,
-        open_changes,
-        way_out,
     )
     from fantom_trio.nursery.connection import Connection, Ending, Why
     from fantom_trio.nursery.conversation import Conversation, OutboxFull
@@ -99,19 +94,13 @@ if TYPE_CHECKING:
         Granted,
         Lost,
         NoRouter,
-        Nudge,
-        PortEvent,
         Refused,
         RouterNotTold,
         Silent,
-        keep_open,
-        port_nonce,
     )
     from fantom_trio.nursery.reach import (
         is_own_address,
-        link_local_address,
         list_interfaces,
-        public_address,
         with_zone,
     )
     from fantom_trio.nursery.session import Knocked
@@ -185,9 +174,7 @@ __all__ = [
     "ReachError",
     "ReachProblem",
     "is_own_address",
-    "link_local_address",
     "list_interfaces",
-    "public_address",
     "secrets_are_locked",
     "with_zone",
     # where we listen, and that it changes
@@ -201,27 +188,18 @@ __all__ = [
     "ListeningAt",
     "OwnAddress",
     "Where",
-    "Change",
-    "Changes",
-    "Surroundings",
     "network_of",
-    "open_changes",
-    "way_out",
     # our port in the router's firewall
     "Granted",
     "Lost",
     "NoRouter",
     "NobodyBefore",
-    "Nudge",
     "OpenPort",
     "PcpResult",
-    "PortEvent",
     "PortNews",
     "Refused",
     "RouterNotTold",
     "Silent",
-    "keep_open",
-    "port_nonce",
     # why nobody can reach us
     "AddressKind",
     "Clock",
@@ -279,7 +257,7 @@ __all__ = [
 #: Where each name of the face but those two is at home, below ``fantom_trio``: as type checkers
 #: read it above.
 _HOMES = {
-    "nursery.changes": "Change Changes Surroundings network_of open_changes way_out",
+    "nursery.changes": "network_of",
     "nursery.connection": "Connection Ending Why",
     "nursery.conversation": "Conversation OutboxFull",
     "nursery.deliver": "Piece Receipt Source",
@@ -303,10 +281,8 @@ _HOMES = {
         "AddressBack AddressGone AddressMoved AddressNews AddressUnknown AskingService "
         "CannotListen ListeningAt OwnAddress Where"
     ),
-    "nursery.port_mapping": (
-        "Granted Lost NoRouter Nudge PortEvent Refused RouterNotTold Silent keep_open port_nonce"
-    ),
-    "nursery.reach": ("is_own_address link_local_address list_interfaces public_address with_zone"),
+    "nursery.port_mapping": "Granted Lost NoRouter Refused RouterNotTold Silent",
+    "nursery.reach": "is_own_address list_interfaces with_zone",
     "nursery.session": "Knocked",
     "nursery.strangers": "Deed Stranger",
     "nursery.tcp": "look_up",

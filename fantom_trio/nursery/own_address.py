@@ -4,7 +4,7 @@ import ipaddress
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 from msgspec import Struct
@@ -19,6 +19,9 @@ from fantom_trio.nursery.reach import (
     with_zone,
 )
 from fantom_trio.wire import Endpoint
+
+if TYPE_CHECKING:
+    from fantom_trio.nursery.open_port import OpenPort
 
 __all__ = [
     "AddressBack",
@@ -153,7 +156,7 @@ class Asking:
 class OwnAddress:
     """Our address, and the listener on it; ``tell`` hears what becomes of both.
 
-    ``changed`` is called when this machine woke, or when its addresses or its way out are others.
+    ``port``, where there is one, is kept open in the router's firewall for wherever we listen.
     """
 
     def __init__(
@@ -161,14 +164,14 @@ class OwnAddress:
         node: Node,
         where: Where,
         tell: Callable[[AddressNews], Awaitable[None]],
-        changed: Callable[[], None] = lambda: None,
+        port: "OpenPort | None" = None,
     ) -> None:
         #: Where we listen, or would: with the port that was asked for. None until it is found out.
         self.known: Endpoint | None = None
         self._node = node
         self._where = where
         self._tell = tell
-        self._tell_changed = changed
+        self._port = port
         self._nursery: trio.Nursery | None = None
         self._keeper: trio.CancelScope | None = None
         #: ``known`` is what the user wants; else it is the best there was instead.
@@ -185,6 +188,8 @@ class OwnAddress:
         Cancelled, the listener stays where it is.
         """
         async with trio.open_nursery() as self._nursery:
+            if self._port is not None:
+                self._nursery.start_soon(self._port.run)
             if self._where.mode != "loopback":
                 await self._nursery.start(self._watch)
             self._find_out()
@@ -204,7 +209,14 @@ class OwnAddress:
                 self._node.moved(change.gone)
                 self._now = change.now
                 self._changed.set()
-                self._tell_changed()
+                if self._port is not None:
+                    self._port.look_again()
+
+    async def announce(self, news: AddressNews) -> None:
+        """Tell it, and ask the router for the port of where we listen now."""
+        await self._tell(news)
+        if self._port is not None:
+            self._port.follow(news)
 
     def _find_out(self) -> None:
         """Find out where we can be reached, and listen there, from now on."""
@@ -214,10 +226,12 @@ class OwnAddress:
             self._nursery.start_soon(self._keep, self._keeper)
 
     def stop_finding(self) -> None:
-        """What is found out from here on is of no interest."""
+        """What is found out from here on is of no interest, and an open port is given back."""
         if self._keeper is not None:
             self._keeper.cancel()
             self._keeper = None
+        if self._port is not None:
+            self._port.stop()
 
     async def listen_again(self) -> None:
         """The user wants to be reached, at the port that the node has now."""
@@ -252,7 +266,7 @@ class OwnAddress:
             return await self._find(), True
         except ReachError as error:
             near = await self._next_best(error)
-            await self._tell(AddressUnknown(error, near))
+            await self.announce(AddressUnknown(error, near))
             return near, False
 
     async def _next_best(self, error: ReachError) -> Endpoint:
@@ -272,7 +286,7 @@ class OwnAddress:
             case "given":
                 assert self._where.address is not None
                 return with_zone(self._where.address)
-        await self._tell(AskingService(self._where.service))
+        await self.announce(AskingService(self._where.service))
         source = await way_out()
         return await self._ask(None if source is None else network_of(source))
 
@@ -346,7 +360,7 @@ class OwnAddress:
         elif self._was_here and not self._here and not self._told_gone:
             self._told_gone = True
             where = self._node.listener or known
-            await self._tell(AddressGone(where, self._where.mode == "given", error))
+            await self.announce(AddressGone(where, self._where.mode == "given", error))
 
     async def _move(self, found: Endpoint, *, wanted: bool = True) -> None:
         old, is_first, still_here = self._node.listener, not self._wanted, self._here
@@ -375,7 +389,7 @@ class OwnAddress:
     # The listener.
 
     async def _tell_place(self, news: ListeningAt | AddressMoved | AddressBack) -> None:
-        await self._tell(news)
+        await self.announce(news)
         self._node.moved()  # whom we dial again is dialed from there
 
     async def _bind(self, endpoint: Endpoint) -> Endpoint | None:
@@ -385,7 +399,7 @@ class OwnAddress:
         try:
             return await self._node.listen(endpoint)
         except ListenError as error:
-            await self._tell(CannotListen(error))
+            await self.announce(CannotListen(error))
             return None
 
 

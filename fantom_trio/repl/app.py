@@ -75,9 +75,8 @@ class App:
         self.terminal = terminal or open_terminal(completer=self._complete, shortcuts=SHORTCUTS)
         #: Where the user wants to be reached.
         self.where = where
-        #: None: the router is not asked.
-        self.port = self._open_port() if where.open_port else None
-        self.own = OwnAddress(node, where, self.tell_news, self._look_again)
+        port = self._open_port() if where.open_port else None
+        self.own = OwnAddress(node, where, self._tell_news, port)
         #: Ring for messages in conversations that are not active.
         self.bell = False
         self.active: Conversation | None = None
@@ -110,8 +109,6 @@ class App:
                 self.refresh()
                 await self._welcome()
                 nursery.start_soon(self._show_events)
-                if self.port is not None:
-                    nursery.start_soon(self.port.run)
                 await nursery.start(self.own.run)
                 await self._read_lines()
                 self.stop()
@@ -360,23 +357,16 @@ class App:
         if not secrets_are_locked():
             await self.print(explain_unlocked(), alarm=True)
 
-    def _look_again(self) -> None:
-        """The network is another one, or this machine slept."""
-        if self.port is not None:
-            self.port.look_again()
-
     def _open_port(self) -> "OpenPort":
         """Few ask for that, and only they import it."""
         from fantom_trio.nursery import OpenPort
 
         return OpenPort(self._tell_port)
 
-    async def tell_news(self, news: AddressNews) -> None:
+    async def _tell_news(self, news: AddressNews) -> None:
         """What became of our address."""
         for text, alarm in explain_news(news):
             await self.print(text, alarm=alarm)
-        if self.port is not None:
-            self.port.follow(news)
         listens = isinstance(news, (ListeningAt, AddressMoved, AddressBack))
         if listens and self._first_peer is not None:
             self.node.connect(self._first_peer, "echo")

@@ -16,15 +16,17 @@ from fantom_trio.nursery import (
     Granted,
     ListeningAt,
     NobodyBefore,
-    Nudge,
     OpenPort,
-    PortEvent,
     PortNews,
     ReachError,
     ReachProblem,
     open_port,
 )
-from fantom_trio.nursery.port_mapping import Nudged
+from fantom_trio.nursery.port_mapping import (
+    Nudge,
+    Nudged,
+    PortEvent,
+)
 
 LISTENER, ANOTHER = Endpoint("2001:db8::5", 31488), Endpoint("2001:db8::6", 31500)
 GONE = AddressGone(LISTENER, False, ReachError(ReachProblem.NO_IPV6))

@@ -17,14 +17,10 @@ from fantom_trio.nursery import (
     Granted,
     Lost,
     NoRouter,
-    Nudge,
     PcpResult,
-    PortEvent,
     Refused,
     RouterNotTold,
     Silent,
-    keep_open,
-    port_nonce,
 )
 from fantom_trio.nursery import router as router_module
 from fantom_trio.nursery.port_mapping import (
@@ -34,6 +30,10 @@ from fantom_trio.nursery.port_mapping import (
     LOOK_AGAIN,
     SILENCE,
     STAMPEDE,
+    Nudge,
+    PortEvent,
+    keep_open,
+    port_nonce,
 )
 from fantom_trio.nursery.router import (
     Channel,

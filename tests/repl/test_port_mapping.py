@@ -14,15 +14,17 @@ from fantom_trio.nursery import (
     Lost,
     NobodyBefore,
     NoRouter,
-    Nudge,
     PcpResult,
-    PortEvent,
     PortNews,
     Refused,
     RouterNotTold,
     Silent,
     Where,
     open_port,
+)
+from fantom_trio.nursery.port_mapping import (
+    Nudge,
+    PortEvent,
 )
 from fantom_trio.repl.port_mapping import explain_port
 from tests.repl.paper import chat
@@ -125,7 +127,7 @@ def test_a_sentence_says_what_became_of_it_and_what_to_do(event: PortEvent, text
 
 async def test_what_the_router_says_is_printed(router: Router) -> None:
     async with chat(where=Where("loopback", open_port=True)) as (app, paper):
-        await app.tell_news(ListeningAt(LISTENER))
+        await app.own.announce(ListeningAt(LISTENER))
         await wait_all_tasks_blocked(0.05)
         for event in (Granted(LISTENER, 7200), Lost(), RouterNotTold()):
             await router.tell(event)
@@ -135,14 +137,14 @@ async def test_what_the_router_says_is_printed(router: Router) -> None:
 async def test_an_address_without_a_router_before_it_is_told(router: Router) -> None:
     async with chat(where=Where("loopback", open_port=True)) as (app, paper):
         local = Endpoint("fe80::5", 31488, "eth0")
-        await app.tell_news(ListeningAt(local))
+        await app.own.announce(ListeningAt(local))
         await paper.sees(f"No router stands before {local}: there is no port to open for others.")
         assert router.done == []
 
 
 async def test_the_end_of_the_program_gives_the_port_back(router: Router) -> None:
     async with chat(where=Where("loopback", open_port=True)) as (app, _):
-        await app.tell_news(ListeningAt(LISTENER))
+        await app.own.announce(ListeningAt(LISTENER))
         await wait_all_tasks_blocked(0.05)
     assert router.done == ["open 31488", "close 31488"]
 
@@ -152,7 +154,7 @@ async def test_the_router_is_asked_once_the_listener_is_up_if_that_is_wanted(
 ) -> None:
     for wanted in (False, True):
         async with chat(where=Where("loopback", open_port=wanted)) as (app, paper):
-            await app.tell_news(ListeningAt(LISTENER))
+            await app.own.announce(ListeningAt(LISTENER))
             await wait_all_tasks_blocked(0.05)
             assert router.done[:1] == ["open 31488"] * wanted
             paper.enter("/listen off")

@@ -14,9 +14,17 @@ import trio
 import trustme
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from fantom_trio.nursery import ReachError, ReachProblem, Where, public_address
+from fantom_trio.nursery import (
+    ReachError,
+    ReachProblem,
+    Where,
+)
 from fantom_trio.nursery import own_address as own_address_module
-from fantom_trio.nursery.reach import SERVICE_TIMEOUT, Interface
+from fantom_trio.nursery.reach import (
+    SERVICE_TIMEOUT,
+    Interface,
+    public_address,
+)
 from fantom_trio.nursery.tcp import Tcp, TcpListener
 from fantom_trio.wire import Endpoint
 from tests.nursery.address_service import Names, http, mute, server_context, serving

@@ -12,21 +12,27 @@ from msgspec import structs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from fantom_trio.nursery import (
-    Change,
     Endpoint,
     Interface,
     Node,
-    Nudge,
     ReachError,
     ReachProblem,
-    Surroundings,
     Where,
-    link_local_address,
     open_port,
 )
 from fantom_trio.nursery import own_address as own_address_module
+from fantom_trio.nursery.changes import (
+    Change,
+    Surroundings,
+)
 from fantom_trio.nursery.own_address import LONGEST_PAUSE, SHORTEST_PAUSE
-from fantom_trio.nursery.port_mapping import Nudged
+from fantom_trio.nursery.port_mapping import (
+    Nudge,
+    Nudged,
+)
+from fantom_trio.nursery.reach import (
+    link_local_address,
+)
 from fantom_trio.nursery.tcp import Tcp, TcpListener
 from fantom_trio.repl.app import App
 from fantom_trio.repl.slash import reaching

@@ -43,7 +43,8 @@ table inet filter {
 #: A listener whose port is kept open until its standard input ends; argument: seconds of silence.
 LISTENER = """
 import sys, trio
-from fantom_trio.nursery import Endpoint, keep_open, port_mapping, port_nonce
+from fantom_trio.nursery import Endpoint, port_mapping
+from fantom_trio.nursery.port_mapping import keep_open, port_nonce
 from fantom_trio.repl.port_mapping import explain_port
 
 port_mapping.SILENCE = float(sys.argv[3])

@@ -112,8 +112,6 @@ async def listen(app: App, port: int | Literal["off"] | None = None) -> None:
     """
     if port == "off":
         app.own.stop_finding()
-        if app.port is not None:
-            app.port.stop()
         await app.node.stop_listening()
         await app.print(_("Nobody can dial you now; open links stay open."))
         return

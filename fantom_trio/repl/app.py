@@ -35,12 +35,13 @@ from fantom_trio.nursery import (
     Why,
     secrets_are_locked,
 )
-from fantom_trio.repl import languages, layout, render
+from fantom_trio.repl import languages, render
 from fantom_trio.repl.commands import CommandError, Commands, Snapshot
 from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.explain import explain_unlocked
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import explain_news
+from fantom_trio.repl.page import Page
 from fantom_trio.repl.strangers import Pace
 from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View
 
@@ -55,11 +56,9 @@ SHORTCUTS = {**{f"alt-{n}": f"/switch {n}" for n in range(1, 10)}, "alt-a": "/sw
 STRANGER_PAUSE = 10
 #: Seconds between two rings for strangers, all of them together.
 STRANGER_SILENCE = 60
-#: Unread messages that a switch prints; the rest is in the history.
-UNREAD_SHOWN = 500
 
 
-class App:
+class App(Page):
     """The state of the screen: whose turn it is, and what the user was told."""
 
     def __init__(
@@ -71,8 +70,8 @@ class App:
         terminal: Terminal | None = None,
         first_peer: Endpoint | None = None,
     ) -> None:
+        super().__init__(terminal or open_terminal(completer=self._complete, shortcuts=SHORTCUTS))
         self.node = node
-        self.terminal = terminal or open_terminal(completer=self._complete, shortcuts=SHORTCUTS)
         #: Where the user wants to be reached.
         self.where = where
         port = self._open_port() if where.open_port else None
@@ -199,7 +198,7 @@ class App:
         except CommandError:
             self.terminal.give_back(line.text)
             raise
-        await self.write(render.message(peer, message, self.terminal.columns))
+        await self.write_messages(peer, [message])
 
     # Events.
 
@@ -242,7 +241,7 @@ class App:
             new = [message for message in messages if not message.shown]
             for message in new:
                 message.shown = True
-            await self.write(render.messages(peer, new, self.terminal.columns))
+            await self.write_messages(peer, new)
         else:
             self._count_unread(peer, len(messages))
 
@@ -308,14 +307,11 @@ class App:
         self._untouched = False
         unread, peer.unread = peer.unread, 0
         self.refresh()
-        await self.write(render.rule(peer))
         # Those whose event is still on the way as well: they are not shown again then.
         new = [each for each in peer.history if not each.mine and not each.shown] if unread else []
         for each in new:
             each.shown = True
-        if earlier := len(new) - len(new[-UNREAD_SHOWN:]):
-            await self.print(_("{n} earlier messages: /history {all}", n=earlier, all=len(new)))
-        await self.write(render.messages(peer, new[-UNREAD_SHOWN:], self.terminal.columns))
+        await self.write_messages(peer, new, render.rule(peer))
 
     def require_active(self) -> Conversation:
         """Whom the prompt named when Enter was pressed; raises ``CommandError``."""
@@ -378,17 +374,6 @@ class App:
 
         alarm = not isinstance(news, (Granted, Lost, NobodyBefore))
         await self.print(explain_port(news, listener), alarm=alarm)
-
-    async def print(self, text: str, *, alarm: bool = False) -> None:
-        """A notice of our own."""
-        await self.write(render.notice(text, time.time(), alarm=alarm), render.NOTICE_INDENT)
-
-    async def write(self, text: str, indent: int | None = None) -> None:
-        """Styled, sanitised lines; with ``indent`` they are folded to the width of the screen."""
-        if text and indent is not None:
-            text = layout.fold(text, self.terminal.columns, indent)
-        if text:
-            await self.terminal.write(text)
 
     def refresh(self) -> None:
         """Draw prompt and toolbar for what is true now."""

@@ -1,13 +1,11 @@
-"""What the screen shows: messages, events, prompt and toolbar as styled text.
+"""What the screen shows: events, prompt and toolbar as styled text; messages: ``transcript``.
 
 Everything that came from a peer passes ``sanitize`` here, and reaches the terminal no other way.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import assert_never
-
-from wcwidth import wcswidth
 
 from fantom_trio.nursery import (
     AlreadyUp,
@@ -26,14 +24,12 @@ from fantom_trio.nursery import (
     LinkUp,
     Matched,
     Merged,
-    Message,
     NodeEvent,
     NotShown,
     Received,
     Redialing,
     Role,
     Sent,
-    State,
     Unanswered,
     Verifying,
     Why,
@@ -45,21 +41,23 @@ from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.terminal import Fragments
 
 __all__ = [
+    "BOLD",
+    "CYAN",
+    "DIM",
     "NOTICE_INDENT",
+    "OFF",
+    "clock",
     "code",
     "event",
     "kind_name",
-    "message",
-    "messages",
+    "mark",
+    "name",
     "notice",
     "prompt",
     "rule",
     "toolbar",
 ]
 
-#: A message's text has at least so many columns beside the name, or begins below it, this far in.
-_LEAST_WIDTH = 16
-_NARROW_INDENT = 6
 #: Where the text of a notice begins: after "12:04 · ".
 NOTICE_INDENT = 8
 #: Cells of a name or address in the prompt, and in the toolbar at most and at least.
@@ -67,7 +65,7 @@ _PROMPT_LABEL = 32
 _LABEL_WIDTH = 24
 _LEAST_LABEL = 8
 
-_DIM, _BOLD, _CYAN, _RED, _OFF = (f"\x1b[{n}m" for n in ("2", "1", "36", "31", "0"))
+DIM, BOLD, CYAN, RED, OFF = (f"\x1b[{n}m" for n in ("2", "1", "36", "31", "0"))
 
 
 def clock(at: float) -> str:
@@ -97,104 +95,25 @@ def kind_name(kind: LinkKind) -> str:
     assert_never(kind)
 
 
-def _mark(*, verified: bool) -> str:
+def mark(*, verified: bool) -> str:
     """What stands beside a native peer."""
     return "✓" if verified else "?"
 
 
-def messages(
-    conversation: Conversation,
-    them: Iterable[Message],
-    columns: int | None,
-    *,
-    states: bool = False,
-) -> str:
-    """Messages of one conversation, a line or more each.
-
-    ``states`` adds how far ours came, and whether a native peer was verified when it wrote.
-    """
-    return "".join(message(conversation, each, columns, states=states) for each in them)
-
-
-def message(
-    conversation: Conversation, it: Message, columns: int | None, *, states: bool = False
-) -> str:
-    """``12:04 bob  hi``, further lines indented below the first, all at most ``columns`` wide.
-
-    Were the terminal to wrap them, a peer could write into the column where times and names stand.
-    """
-    if it.state is State.NOTED:
-        return layout.fold(notice(it.text, it.at), columns, NOTICE_INDENT)
-    who, colour = (_("you"), _DIM) if it.mine else (name(conversation), _CYAN)
-    # A classic peer has no mark: nothing it says has a number.
-    mark = f" {_mark(verified=it.verified)}" if states and not it.mine and it.id else ""
-    stamp = f"{clock(it.at)} "
-    indent = max(wcswidth(f"{stamp}{who}{mark}  "), 0)
-    lines = sanitize.block(it.text)
-    turning = sanitize.is_turning(it.text)
-    width = None
-    if columns is not None:
-        # Some terminals begin a new row for a mark that follows the last column.
-        columns -= 1
-        head = layout.cells(f"{stamp}{who}{mark}  ")
-        indent = min(indent, head)
-        width = columns - head
-        if width < _LEAST_WIDTH:  # the text begins below the name
-            lines.insert(0, "")
-            indent = max(min(_NARROW_INDENT, columns - 2), 1)
-            width = max(columns - indent, 2)
-            if not it.mine:
-                who = name(conversation, max(columns - len(f"{stamp}{mark}  "), _LEAST_LABEL))
-        lines = layout.wrap(lines, max(width - 2 * turning, 2))
-    if turning:
-        lines = [sanitize.isolate(line) for line in lines]
-    for remark in _remarks(it, states=states):
-        pieces = [remark] if width is None else layout.wrap([remark], width)
-        dim = [f"{_DIM}{piece}{_OFF}" for piece in pieces]
-        if width is None or layout.cells(f"{lines[-1]} {remark}") <= width:
-            lines[-1] += f" {dim.pop(0)}"
-        lines += dim
-    styled = f"{_DIM}{stamp}{_OFF}{colour}{who}{_OFF}{mark}  "
-    return styled + f"\n{' ' * indent}".join(lines) + "\n"
-
-
-def _remarks(it: Message, *, states: bool) -> Iterator[str]:
-    """What we say of a message, behind it."""
-    if states and it.mine:
-        yield f"({_state(it.state)})"
-    if it.damaged:
-        # Not inside the f-string: texts are collected from the source, and not from there.
-        damaged = _("damaged on the way: it was not UTF-8")
-        yield f"({damaged})"
-
-
-def _state(state: State) -> str:
-    match state:
-        case State.WAITING:
-            return _("waiting")
-        case State.SENT:
-            return _("sent")
-        case State.DELIVERED:
-            return _("delivered")
-        case State.RECEIVED | State.NOTED:
-            return ""
-    assert_never(state)
-
-
 def notice(text: str, at: float, *, alarm: bool = False) -> str:
     """``12:04 · something happened``; ``text`` may have several lines."""
-    colour = _RED if alarm else _DIM
+    colour = RED if alarm else DIM
     lines = text.split("\n")
     return (
-        f"{_DIM}{clock(at)} ·{_OFF} {colour}"
-        + f"{_OFF}\n{' ' * NOTICE_INDENT}{colour}".join(lines)
-        + f"{_OFF}\n"
+        f"{DIM}{clock(at)} ·{OFF} {colour}"
+        + f"{OFF}\n{' ' * NOTICE_INDENT}{colour}".join(lines)
+        + f"{OFF}\n"
     )
 
 
 def rule(conversation: Conversation) -> str:
     """The line that says whose messages follow."""
-    return f"{_DIM}──{_OFF} {_BOLD}{_numbered(conversation)}{_OFF} {_DIM}{'─' * 20}{_OFF}\n"
+    return f"{DIM}──{OFF} {BOLD}{_numbered(conversation)}{OFF} {DIM}{'─' * 20}{OFF}\n"
 
 
 def event(it: NodeEvent) -> tuple[str, bool]:
@@ -349,7 +268,7 @@ def prompt(active: Conversation | None) -> Fragments:
     fragments = [("bold", f"{active.number} {name(active, _PROMPT_LABEL)}")]
     if active.kind is LinkKind.NATIVE:
         style = "ansigreen" if active.verified else "ansiyellow"
-        fragments.append((style, " " + _mark(verified=active.verified)))
+        fragments.append((style, " " + mark(verified=active.verified)))
     elif active.online:
         fragments.append(("ansiyellow", " " + _("classic")))
     if not active.online:

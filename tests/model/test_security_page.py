@@ -7,6 +7,7 @@ import pytest
 
 from fantom_trio.nursery import invites, trials
 from fantom_trio.nursery.limits import Limits
+from fantom_trio.repl import bounds
 from fantom_trio.wire import delivery, frames
 from tests.model.spin import RUNS
 
@@ -19,6 +20,7 @@ PLACES = {
     "limits": Limits(),
     "invites": invites,
     "trials": trials,
+    "bounds": bounds,
 }
 BOUNDS = re.findall(r"^\| ([\d,]+)[^|]*\|[^|]*\| `(\w+)\.(\w+)` \|", PAGE, re.MULTILINE)
 

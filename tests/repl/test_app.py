@@ -29,7 +29,8 @@ from fantom_trio.nursery import (
 )
 from fantom_trio.nursery.conversation import ConversationKey
 from fantom_trio.repl import languages
-from fantom_trio.repl.app import SHORTCUTS, STRANGER_PAUSE, UNREAD_SHOWN, App
+from fantom_trio.repl.app import SHORTCUTS, STRANGER_PAUSE, App
+from fantom_trio.repl.bounds import PRINTED_ROWS
 from fantom_trio.repl.slash import COMMANDS
 from tests.nursery.ends import PATIENCE, Peer, answer, peer_listener
 from tests.repl.paper import Paper, chat, connected, tell, visitor
@@ -347,7 +348,7 @@ async def test_a_switch_without_a_peer_goes_to_the_next_unread_one() -> None:
 
 
 async def test_of_many_unread_messages_the_latest_are_printed() -> None:
-    many = UNREAD_SHOWN + 2
+    many = PRINTED_ROWS + 2
     async with chat() as (app, paper):
         await visitor(app, 40001, "hi")
         await paper.sees("[::1]:40001  hi")
@@ -355,7 +356,12 @@ async def test_of_many_unread_messages_the_latest_are_printed() -> None:
         await paper.shows(f"+{many} ")
         paper.enter("/switch 2")
         await paper.until(lambda: f"[::1]:40002  {many - 1}\n" in paper.text)
-        assert f"2 earlier messages: /history {many}\n[::1]:40002  2\n" in paper.text
+        told = re.search(r"2 earlier messages: (/history \d+)\n\[::1\]:40002  2\n", paper.text)
+        assert told is not None
+        paper.written = ""
+        paper.enter(told[1])
+        await paper.until(lambda: f"[::1]:40002  {many - 1}\n" in paper.text)
+        assert paper.text.startswith(f"── 2 [::1]:40002 {'─' * 20}\n[::1]:40002  0\n")
 
 
 async def test_what_comes_in_during_a_switch_is_shown_once() -> None:

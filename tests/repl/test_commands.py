@@ -111,7 +111,7 @@ def test_the_real_usages_are_those_people_know() -> None:
         "/disconnect [PEER]",
         "/doctor",
         "/help [COMMAND]",
-        "/history [COUNT]",
+        "/history [COUNT] [whole]",
         "/invite [--qr|off]",
         "/lang en|ru|sindarin|tengwar",
         "/listen [PORT|off]",

@@ -25,6 +25,7 @@ from tests.repl.test_render import (
     assert_harmless,
     conversation,
     plain,
+    printed,
     said,
     words,
 )
@@ -95,7 +96,7 @@ def assert_ours(text: str, columns: int, prompt: str = "1 bob ▸ ") -> None:
 def test_after_whatever_a_peer_writes_the_next_line_begins_with_our_stamp(
     part: int, peer: Conversation, message: Message, columns: int, states: bool, styled: bool
 ) -> None:
-    text = render.message(peer, message, columns, states=states)
+    text = printed(peer, message, columns, states=states)
     assert_harmless(text)
     assert finished(text, styled=True) == text  # the last guard has nothing to do
     if not styled:
@@ -167,7 +168,7 @@ def test_in_tmux_no_row_but_ours_has_anything_in_column_one(tmp_path: Path, colu
     pick = random.Random(columns)
     bob = conversation("bob")
     texts = ["".join(pick.choices(PIECES, k=pick.randint(1, 14))) for _ in range(300)] + PIECES
-    text = "".join(render.message(bob, said(each), columns) + f"{AFTER}\n" for each in texts)
+    text = "".join(printed(bob, said(each), columns) + f"{AFTER}\n" for each in texts)
     (tmp_path / "text").write_text(text + "the end", "utf-8")
     tmux = Tmux(tmp_path, columns, f"cat '{tmp_path}/text'; read line")
     try:
@@ -187,7 +188,7 @@ def test_in_tmux_no_row_but_ours_has_anything_in_column_one(tmp_path: Path, colu
 def test_on_a_screen_that_is_too_narrow_column_one_stays_ours_as_long_as_there_are_four(
     columns: int,
 ) -> None:
-    text = plain(render.message(conversation("bob"), said("a語" * 9), columns))
+    text = plain(printed(conversation("bob"), said("a語" * 9), columns))
     rows = text.removesuffix("\n").split("\n")[1:]
     assert all(row.startswith(" ") for row in rows)
     if columns >= 4:

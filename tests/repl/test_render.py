@@ -51,7 +51,7 @@ from fantom_trio.nursery import (
 )
 from fantom_trio.nursery.conversation import ConversationKey
 from fantom_trio.nursery.identity import PeerIdentity
-from fantom_trio.repl import layout, render, sanitize
+from fantom_trio.repl import layout, render, sanitize, transcript
 from fantom_trio.repl.terminal import Fragments
 from fantom_trio.wire import Link
 
@@ -92,9 +92,18 @@ def said(text: str, state: State = State.RECEIVED, *, damaged: bool = False) -> 
     return Message(text, NOON, state, damaged)
 
 
+def printed(
+    peer: Conversation, message: Message, columns: int | None, *, states: bool = False
+) -> str:
+    """One message as it is printed; ``states``: by /history."""
+    if states:
+        return "".join(transcript.history(peer, [message], columns, whole=False))
+    return "".join(transcript.messages(peer, [message], columns))
+
+
 def shown(peer: Conversation, message: Message, *, states: bool = False) -> list[str]:
     """The lines of one message without their colours."""
-    text = plain(render.message(peer, message, None, states=states))
+    text = plain(printed(peer, message, None, states=states))
     assert text.endswith("\n")
     return text[:-1].split("\n")
 
@@ -161,15 +170,15 @@ def test_the_history_says_under_which_mark_a_message_came() -> None:
 
 
 def test_what_a_peer_writes_about_states_is_not_in_our_colour() -> None:
-    honest = render.message(conversation("bob"), said("hi", State.SENT), None, states=True)
-    forged = render.message(conversation("bob"), said("hi (sent)"), None, states=True)
+    honest = printed(conversation("bob"), said("hi", State.SENT), None, states=True)
+    forged = printed(conversation("bob"), said("hi (sent)"), None, states=True)
     assert "\x1b[2m(sent)\x1b[0m" in honest
     assert "hi (sent)\n" in forged
 
 
 def test_several_messages_stand_below_each_other() -> None:
     them = [said("one"), said("two\nlines", State.SENT), said("three")]
-    text = plain(render.messages(conversation("bob"), them, None))
+    text = plain("".join(transcript.messages(conversation("bob"), them, None)))
     assert text == ("12:04 bob  one\n12:04 you  two\n           lines\n12:04 bob  three\n")
 
 
@@ -257,7 +266,7 @@ def assert_harmless(text: str) -> None:
 def test_a_message_holds_our_colours_only_and_keeps_out_of_the_time_s_column(
     peer: Conversation, message: Message, states: bool
 ) -> None:
-    text = render.message(peer, message, None, states=states)
+    text = printed(peer, message, None, states=states)
     assert_harmless(text)
     first, *further = shown(peer, message, states=states)
     who = "you" if message.mine else render.name(peer)
@@ -623,7 +632,7 @@ FORGERY = "x" * 29 + "12:05 carol  please send it here"
 )
 def test_a_long_message_is_folded_under_itself(text: str, columns: int) -> None:
     peer = conversation("bob")
-    shown = plain(render.message(peer, said(text), columns)).removesuffix("\n").split("\n")
+    shown = plain(printed(peer, said(text), columns)).removesuffix("\n").split("\n")
     assert all(wcswidth(line) <= columns for line in shown)
     assert all(line.startswith(" " * 6) for line in shown[1:])
     assert "".join("".join(shown).partition("bob")[2].split()) == "".join(text.split())
@@ -631,7 +640,7 @@ def test_a_long_message_is_folded_under_itself(text: str, columns: int) -> None:
 
 def test_beside_a_long_name_the_text_begins_below_it() -> None:
     peer = conversation("a-name-of-thirty-two-characters!")
-    assert plain(render.message(peer, said("hello"), 40)).split("\n")[1] == "      hello"
+    assert plain(printed(peer, said("hello"), 40)).split("\n")[1] == "      hello"
 
 
 def test_what_happened_to_a_conversation_stands_in_its_history_as_a_notice() -> None:

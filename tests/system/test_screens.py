@@ -19,10 +19,10 @@ pytestmark = pytest.mark.slow
 WITH_A_BUG = """
 import sys
 from fantom_trio.cli import main
-from fantom_trio.repl import render
+from fantom_trio.repl import transcript
 def broken(*them, **how):
     raise RuntimeError("a bug")
-render.messages = broken
+transcript.messages = broken
 sys.exit(main())
 """
 

@@ -1,5 +1,6 @@
 """Commands for conversations: who is there, who gets the lines, what was said."""
 
+import itertools
 import time
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ from fantom_trio.nursery import (
     Invite,
     LinkKind,
 )
-from fantom_trio.repl import render, sanitize
+from fantom_trio.repl import render, sanitize, transcript
 from fantom_trio.repl.app import App
 from fantom_trio.repl.commands import CommandError
 from fantom_trio.repl.languages import _, n_
@@ -137,19 +138,20 @@ def _check_name(app: App, name: str, peer: Conversation | None) -> None:
 
 
 @COMMANDS.add
-async def history(app: App, count: int = 20) -> None:
+async def history(app: App, count: int = 20, whole: Literal["whole"] | None = None) -> None:
     """the last messages, and how far yours came
 
     Yours are waiting, sent or delivered; a mark tells under which sign a peer's message
-    came: ✓ verified, ? not verified.
+    came: ✓ verified, ? not verified. Of a long message the beginning is shown; with whole
+    all of it.
     """
     peer = app.require_active()
-    await app.write(render.rule(peer))
-    if peer.history.dropped:
-        await app.print(_("The oldest messages are forgotten: {n} so far.", n=peer.history.dropped))
-    await app.write(
-        render.messages(peer, peer.history.latest(count), app.terminal.columns, states=True)
-    )
+    head = [render.rule(peer)]
+    if forgotten := peer.history.dropped:
+        head.append(app.notice(_("The oldest messages are forgotten: {n} so far.", n=forgotten)))
+    them = peer.history.latest(count)
+    said = transcript.history(peer, them, app.terminal.columns, whole=whole is not None)
+    await app.write_pieces(itertools.chain(head, said))
 
 
 @COMMANDS.add

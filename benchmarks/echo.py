@@ -34,6 +34,7 @@ class Echo:
 def key_to_echo(keys: int, messages_a_second: int) -> Echo:
     """``keys`` key presses, from each to its echo, while a peer writes."""
     with running() as (program, port), flood(program, port, 40000, messages_a_second):
+        _answer(program)
         pass_time(program, WARM_UP)
         times = _press(program, keys)
     p99 = statistics.quantiles(times, n=100)[98]
@@ -43,6 +44,7 @@ def key_to_echo(keys: int, messages_a_second: int) -> Echo:
 def grown(seconds: float, messages_a_second: int) -> float:
     """MiB that the program gained in that time, while a peer writes."""
     with running() as (program, port), flood(program, port, 40000, messages_a_second):
+        _answer(program)
         pass_time(program, WARM_UP)  # until the history is full, memory grows by what it holds
         before = _memory(program)
         pass_time(program, seconds)
@@ -56,6 +58,8 @@ def beside_a_flood(messages: int, messages_a_second: int) -> list[float]:
         link = greet(sock, 40001)
         link.say("the first one makes the conversation, and is looked at")
         sock.sendall(link.data_to_send())
+        program.expect(b"connected to you", timeout=20)
+        _answer(program)
         program.expect(b"looked at", timeout=20)
         with flood(program, port, 40000, messages_a_second):
             for number in range(messages):
@@ -92,6 +96,12 @@ def flood(
     finally:
         stop.set()
         _drain(program, peer)
+
+
+def _answer(program: "pexpect.spawn[bytes]") -> None:
+    """Make the first who came active: what that one writes is printed."""
+    program.send(b"/switch 1\r")
+    program.expect_exact("── 1 ".encode(), timeout=20)
 
 
 def _press(program: "pexpect.spawn[bytes]", keys: int) -> list[float]:

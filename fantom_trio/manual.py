@@ -70,8 +70,9 @@ _DESCRIPTION = (
     " IPv6 from one terminal to another, encrypted from end to end. There is no server, no account"
     " and no contact book. Keys and messages live in memory and are gone when the program ends.",
     "Without --once and --follow it is a chat. Its first lines show the address to give to your"
-    " peer; one of you types /connect with the address of the other, and both write. A line goes"
-    " to the peer that the prompt names, and nothing but you changes who that is.",
+    " peer; one of you types /connect with the address of the other, who answers with /switch 1,"
+    " and both write. A line goes to the peer that the prompt names, and nothing but you changes"
+    " who that is; only the first whom you dial, or who is verified, gets the prompt by itself.",
     "With --once it sends from a script, with --follow it receives. Then stdout carries messages"
     " only; what else there is to say goes to stderr.",
 )

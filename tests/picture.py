@@ -48,6 +48,7 @@ def session(home: Path) -> Iterator[pyte.Screen]:
         alice.enter(f"/connect [::1]:{PORTS['bob']} as bob")
         alice.until("1 bob ? ▸")
         bob.until("connected to you")
+        bob.enter("/switch 1")
         alice.enter("hello! is it you?")
         bob.until("is it you?")
         bob.enter("it is. Shall we make sure?\x1b\rI have you on the phone")

@@ -1,7 +1,6 @@
 """The REPL: one loop shows events, the other reads lines."""
 
 import contextlib
-import math
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,17 +31,17 @@ from fantom_trio.nursery import (
     Received,
     State,
     Where,
-    Why,
     secrets_are_locked,
 )
 from fantom_trio.repl import languages, render
+from fantom_trio.repl.bounds import RING_SECONDS
 from fantom_trio.repl.commands import CommandError, Commands, Snapshot
 from fantom_trio.repl.console import open_terminal
 from fantom_trio.repl.explain import explain_unlocked
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import explain_news
+from fantom_trio.repl.pace import Notices, Pace, kind_of
 from fantom_trio.repl.page import Page
-from fantom_trio.repl.strangers import Pace
 from fantom_trio.repl.terminal import Line, Suggestion, Terminal, View
 
 if TYPE_CHECKING:
@@ -52,10 +51,8 @@ __all__ = ["App"]
 
 #: What Alt and a key send, without touching the half-typed line.
 SHORTCUTS = {**{f"alt-{n}": f"/switch {n}" for n in range(1, 10)}, "alt-a": "/switch"}
-#: Seconds between two notices about strangers of one kind; those between are counted.
-STRANGER_PAUSE = 10
-#: Seconds between two rings for strangers, all of them together.
-STRANGER_SILENCE = 60
+#: Peers that are named where the user has to choose one.
+PEERS_NAMED = 3
 
 
 class App(Page):
@@ -81,8 +78,6 @@ class App(Page):
         self.active: Conversation | None = None
         #: Nobody was active yet, since there were no conversations.
         self._untouched = True
-        #: Who was there before anybody else in this run; its number may be another's by now.
-        self._first_met: weakref.ref[Conversation] | None = None
         #: Whom the prompt named when the line was sent that is being obeyed.
         self._named: Conversation | None = None
         self.snapshot = Snapshot()
@@ -93,11 +88,9 @@ class App(Page):
         #: Conversations that are gone, and where all goes on with the same peer: a line for the one
         #: may be on its way.
         self._merged = weakref.WeakKeyDictionary[Conversation, Conversation]()
-        #: When strangers were told last, and how many were not, by why they were turned away.
-        self._strangers: dict[Why, tuple[float, int]] = {}
-        self._pace = Pace()
-        #: When it rang for one last.
-        self._rang_at = -math.inf
+        self._notices = Notices()
+        #: Strangers share one ring: there may be as many of them as one person likes.
+        self._rings = Pace(1, RING_SECONDS)
 
     async def run(self) -> None:
         """Until ``/quit`` or the end of input."""
@@ -174,9 +167,9 @@ class App(Page):
         peer = self._named
         try:
             if peer is None:
-                if self.node.conversations:
-                    self.require_active()
-                raise CommandError(_("Nobody is there to get this: /connect ADDRESS first."))
+                if not self.node.conversations:
+                    raise CommandError(_("Nobody is there to get this: /connect ADDRESS first."))
+                raise self._nobody_is_active()
             try:
                 message = self.node.say(peer, text)
             except OutboxFull:
@@ -214,24 +207,40 @@ class App(Page):
                 self._activate_first(event.conversation)
             case LinkUp():
                 self._meet(event.conversation)
-            case LinkEnded(conversation=None):
-                await self._show_stranger(event)
-                return
             case Merged():
                 self._merged[event.gone] = event.conversation
             case DialFailed() | LinkEnded() if event.conversation is not None:
                 self._drop_if_closed(event.conversation)
         text, alarm = render.event(event)
-        if text and not self._pace.is_too_much(event, self.active):
-            if isinstance(event, (LinkUp, LinkEnded, Merged)) and event.conversation is not None:
-                # It belongs to the conversation, and stands in its history.
-                note = Message(text, time.time(), State.NOTED, shown=True)
-                event.conversation.history.append(note)
-            await self.print(text, alarm=alarm)
+        if text:
+            await self._tell(event, text, alarm=alarm)
         if isinstance(event, LinkEnded) and event.last and event.conversation is not None:
             self._forget_if_empty(event.conversation)
         if isinstance(event, Merged) and self.active is event.gone:
             await self.activate(event.conversation)
+
+    async def _tell(self, event: NodeEvent, text: str, *, alarm: bool) -> None:
+        """A notice, unless there were too many about strangers a moment ago."""
+        left_out = self._notices.take(kind_of(event))
+        if left_out is None:
+            return
+        if isinstance(event, (LinkUp, LinkEnded, Merged)) and event.conversation is not None:
+            # It belongs to the conversation, and stands in its history.
+            note = Message(text, time.time(), State.NOTED, shown=True)
+            event.conversation.history.append(note)
+        if isinstance(event, LinkUp) and self.active is None:
+            peer = event.conversation
+            if peer in self.node.conversations:
+                text = _("{news}; to answer: /switch {number}", news=text, number=peer.number)
+        await self.print(text, alarm=alarm)
+        if left_out:
+            await self.print(
+                n_(
+                    "{n} more notice about strangers was left out before this: /peers lists them",
+                    "{n} more notices about strangers were left out before this: /peers lists them",
+                    left_out,
+                )
+            )
 
     async def _show_received(self, peer: Conversation, messages: Sequence[Message]) -> None:
         if peer not in self.node.conversations:  # closed a moment ago
@@ -252,51 +261,20 @@ class App(Page):
         peer.unread += count
 
     def _may_ring(self, peer: Conversation) -> bool:
-        """Strangers share one ring: there may be as many of them as one person likes."""
-        if not peer.strange:
-            return True
-        now = trio.current_time()
-        if now - self._rang_at < STRANGER_SILENCE:
-            return False
-        self._rang_at = now
-        return True
+        return not peer.strange or self._rings.take() is not None
 
-    async def _show_stranger(self, event: LinkEnded) -> None:
-        """Whoever scans our port must not be able to scroll the screen."""
-        now, why = trio.current_time(), event.ending.why
-        told, untold = self._strangers.get(why, (-math.inf, 0))
-        if now - told < STRANGER_PAUSE:
-            self._strangers[why] = (told, untold + 1)
-            return
-        self._strangers[why] = (now, 0)
-        text, alarm = render.event(event)
-        await self.print(text, alarm=alarm)
-        if untold:
-            await self.print(
-                n_(
-                    "{n} more stranger was turned away before this",
-                    "{n} more strangers were turned away before this",
-                    untold,
-                )
-            )
-
-    # Whose turn it is: only the user changes it, but for the very first peer.
+    # Whose turn it is: only the user changes it, but for the first whom they know or dialed.
 
     def _meet(self, peer: Conversation) -> None:
-        """``peer`` is there.
-
-        Somebody who starts the program and gives their address away waits for the first who
-        comes, a stranger yet; whoever comes later and is a stranger must wait to be chosen.
-        """
-        if self._first_met is None:
-            self._first_met = weakref.ref(peer)
-        if not peer.strange or self._first_met() is peer:
+        """``peer`` is there; a stranger waits to be chosen, also where nobody else is."""
+        if not peer.strange:
             self._activate_first(peer)
 
     def _activate_first(self, peer: Conversation) -> None:
         known = peer in self.node.conversations
         if self._untouched and known and self.terminal.line_is_empty:
             self._untouched = False
+            peer.want()
             self.active = peer
             self.refresh()
 
@@ -316,8 +294,29 @@ class App(Page):
     def require_active(self) -> Conversation:
         """Whom the prompt named when Enter was pressed; raises ``CommandError``."""
         if self._named is None:
-            raise CommandError(_("No peer is active: /switch PEER makes one so."))
+            raise self._nobody_is_active()
         return self._named
+
+    def _nobody_is_active(self) -> CommandError:
+        """Whom the user may choose: whoever they know, and whoever wrote, before the others."""
+        peers = sorted(self.node.conversations, key=lambda each: (each.strange, not each.unread))
+        if not peers:
+            return CommandError(_("There is no peer yet: /connect ADDRESS finds one."))
+        if len(peers) == 1:
+            (peer,) = peers
+            return CommandError(
+                _("No peer is active: /switch {number} to talk with {name}.",
+                  number=peer.number, name=peer.label)
+            )  # fmt: skip
+        them = [f"{peer.number} {peer.label}" for peer in peers[:PEERS_NAMED]]
+        if left := len(peers) - len(them):
+            them.append(n_("… {n} more", "… {n} more", left))
+        return CommandError(
+            _(
+                "No peer is active: /switch PEER to talk with one of them: {peers}.",
+                peers=", ".join(them),
+            )
+        )
 
     def forget(self, peer: Conversation) -> None:
         """``peer`` was closed."""

@@ -1,18 +1,14 @@
-"""What is told of strangers: a line each below ``/peers``, and few notices."""
+"""What ``/peers`` tells of strangers: a line each."""
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
-
-import trio
 
 from fantom_trio.nursery import (
     Conversation,
     Deed,
     Ending,
     LinkKind,
-    NodeEvent,
     Stranger,
     Violation,
     Why,
@@ -21,34 +17,12 @@ from fantom_trio.repl import render, sanitize
 from fantom_trio.repl.explain import explain_ending, explain_violation
 from fantom_trio.repl.languages import _, n_
 
-__all__ = ["LATEST", "Pace", "describe", "explain_deed", "list_strangers"]
+__all__ = ["LATEST", "describe", "explain_deed", "list_strangers"]
 
 #: So many are listed where not all are asked for: the conversations above stay on the screen.
 LATEST = 10
 #: So many kinds of things are told of each: one that tries them all gets no more room.
 _DEEDS = 4
-#: Notices about conversations with strangers: so many at once, and then one in so many seconds.
-BURST, PAUSE = 8, 5
-
-
-class Pace:
-    """Whoever opens and closes links all the time must not be able to scroll the screen."""
-
-    def __init__(self) -> None:
-        self._room: float = BURST
-        self._at = -math.inf
-
-    def is_too_much(self, event: NodeEvent, active: Conversation | None) -> bool:
-        """Told alone by ``/peers`` and the bar; never so of the ``active`` conversation."""
-        conversation = getattr(event, "conversation", None)
-        if conversation is None or not conversation.strange or conversation is active:
-            return False
-        now = trio.current_time()
-        self._room, self._at = min(BURST, self._room + (now - self._at) / PAUSE), now
-        if self._room < 1:
-            return True
-        self._room -= 1
-        return False
 
 
 def list_strangers(

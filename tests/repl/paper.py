@@ -174,6 +174,23 @@ async def visitor(app: App, port: int, *texts: str) -> Peer:
     return peer
 
 
+async def guest(app: App, paper: Paper, port: int, *texts: str) -> Peer:
+    """A visitor whom the user chose, and whose texts were read."""
+    peer = await visitor(app, port, *texts)
+    await paper.shows(f"[::1]:{port}")
+    (number,) = [each.number for each in app.node.conversations if each.key.port == port]
+    await choose(paper, number)
+    await paper.until(lambda: f"[::1]:{port}  {texts[-1]}\n" in paper.text)
+    paper.written = ""
+    return peer
+
+
+async def choose(paper: Paper, number: int) -> None:
+    """Answer whoever came."""
+    paper.enter(f"/switch {number}")
+    await paper.until(lambda: paper.prompt.startswith(f"{number} "))
+
+
 async def tell(app: App, event: NodeEvent) -> None:
     """As if it had happened."""
     await app.node._teller.tell(event)

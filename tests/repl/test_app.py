@@ -1,21 +1,18 @@
 """The two loops with a real node and hand-written peers, on a terminal made of paper."""
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 from wcwidth import wcswidth
 
 from fantom_trio.nursery import (
     Conversation,
-    Ending,
     Endpoint,
     Limits,
-    LinkEnded,
     LinkKind,
     LinkUp,
     Message,
@@ -24,16 +21,15 @@ from fantom_trio.nursery import (
     Role,
     State,
     Where,
-    Why,
     open_node,
 )
 from fantom_trio.nursery.conversation import ConversationKey
 from fantom_trio.repl import languages
-from fantom_trio.repl.app import SHORTCUTS, STRANGER_PAUSE, App
+from fantom_trio.repl.app import SHORTCUTS, App
 from fantom_trio.repl.bounds import PRINTED_ROWS
 from fantom_trio.repl.slash import COMMANDS
 from tests.nursery.ends import PATIENCE, Peer, answer, peer_listener
-from tests.repl.paper import Paper, chat, connected, tell, visitor
+from tests.repl.paper import Paper, chat, choose, connected, guest, tell, visitor
 
 NOBODY = "(nobody) ▸ "
 THERE = Endpoint("2001:db8::7", 40001)
@@ -49,34 +45,70 @@ def _english(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 # Whose turn it is.
 
 
-async def test_the_very_first_peer_becomes_active() -> None:
+async def test_a_stranger_never_gets_the_prompt_and_it_is_said_how_to_answer() -> None:
     async with chat() as (app, paper):
         assert paper.prompt == NOBODY
-        await visitor(app, 40001, "hi")
-        await paper.sees(
-            "[::1]:40001 connected to you: classic link, the peer cannot be verified",
-            "[::1]:40001  hi",
+        peer = await visitor(app, 40001, "hi")
+        await paper.shows(" 1 [::1]:40001 +1 ")
+        assert paper.text == (
+            "[::1]:40001 connected to you: classic link, the peer cannot be verified;"
+            " to answer: /switch 1\n"
         )
+        await peer.say("are you there?")
+        await paper.shows(" 1 [::1]:40001 +2 ")
+        assert paper.prompt == NOBODY
+        paper.enter("/switch 1")
+        await paper.sees("[::1]:40001  hi", "[::1]:40001  are you there?")
         assert paper.prompt == "1 [::1]:40001 classic ▸ "
         assert "+" not in paper.toolbar
 
 
-async def test_while_something_is_typed_not_even_the_first_peer_becomes_active() -> None:
+async def test_whom_the_user_dials_first_becomes_active_also_where_a_stranger_waits() -> None:
+    async with chat() as (app, paper), peer_listener() as (where, listener):
+        await visitor(app, 40001, "hi")
+        await paper.shows(" 1 [::1]:40001 +1 ")
+        await connected(paper, where, listener, "bob")
+        assert paper.prompt == "2 bob classic ▸ "
+
+
+async def test_while_something_is_typed_not_even_somebody_known_becomes_active() -> None:
     async with chat() as (app, paper):
         paper.line = "half a li"
         peer = await visitor(app, 40001, "hi")
         await paper.shows(" 1 [::1]:40001 +1 ")
+        app.node.conversations[0].name = "bob"
+        await peer.say("it is me")
+        await paper.shows(" 1 bob +2 ")
         assert paper.prompt == NOBODY
         paper.line = ""
         await peer.say("are you there?")
-        await paper.sees("[::1]:40001  are you there?")
-        assert paper.prompt == "1 [::1]:40001 classic ▸ "
+        await paper.sees("bob  are you there?")
+        assert paper.prompt == "1 bob classic ▸ "
+
+
+async def test_a_line_while_nobody_is_active_comes_back_and_says_whom_to_choose() -> None:
+    async with chat() as (app, paper):
+        await visitor(app, 40001, "hi")
+        await paper.shows("[::1]:40001 +1 ")
+        paper.enter("hello?")
+        await paper.sees("No peer is active: /switch 1 to talk with [::1]:40001.")
+        assert paper.line == "hello?"
+        for port in range(40002, 40006):
+            await visitor(app, port, "hi")
+            await paper.shows(f"[::1]:{port} +1 ")
+        app.node.conversations[3].name = "bob"
+        app.node.conversations[0].unread = 0
+        paper.enter("hello?")
+        await paper.sees(
+            "No peer is active: /switch PEER to talk with one of them: 4 bob, 2 [::1]:40002,"
+            " 3 [::1]:40003, … 2 more."
+        )
+        assert paper.line == "hello?"
 
 
 async def test_others_only_raise_their_counter() -> None:
     async with chat() as (app, paper):
-        await visitor(app, 40001, "from one")
-        await paper.sees("[::1]:40001  from one")
+        await guest(app, paper, 40001, "from one")
         two = await visitor(app, 40002, "from two")
         await paper.shows(" 2 [::1]:40002 +1 ")
         await two.say("again", "and again")
@@ -95,8 +127,7 @@ async def test_a_failed_first_connect_leaves_nobody_active() -> None:
         await paper.sees(f"Nobody listens at {where}: check the port, and that your peer is there.")
         await paper.shows(NOBODY)
         assert app.node.conversations == []
-        await visitor(app, 40001, "hi")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await guest(app, paper, 40001, "hi")
 
 
 async def test_a_failed_connect_keeps_a_line_that_waits() -> None:
@@ -127,8 +158,7 @@ async def test_a_first_connect_that_is_given_up_leaves_nobody_active() -> None:
 
 async def test_what_is_told_late_about_a_closed_conversation_does_not_bring_it_back() -> None:
     async with chat() as (app, paper):
-        await visitor(app, 40001, "hi")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await guest(app, paper, 40001, "hi")
         closed = app.node.conversations[0]
         paper.enter("/close")
         await paper.sees("The conversation with [::1]:40001 is closed and forgotten.")
@@ -146,10 +176,9 @@ async def leave_nobody(app: App, paper: Paper) -> None:
     assert app.node.conversations == []
 
 
-async def test_after_the_first_one_no_stranger_becomes_active() -> None:
+async def test_after_the_first_one_no_stranger_becomes_active_either() -> None:
     async with chat() as (app, paper):
-        await visitor(app, 40001, "hi")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await guest(app, paper, 40001, "hi")
         await leave_nobody(app, paper)
         await visitor(app, 40002, "and now me")
         await paper.shows(" 1 [::1]:40002 +1 ")
@@ -169,8 +198,7 @@ async def test_a_stranger_is_not_the_first_after_somebody_who_was_dialed() -> No
 
 async def test_whom_the_user_dials_becomes_active_where_strangers_do_not() -> None:
     async with chat() as (app, paper), peer_listener() as (where, listener):
-        await visitor(app, 40001, "hi")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await guest(app, paper, 40001, "hi")
         await leave_nobody(app, paper)
         await connected(paper, where, listener, "bob")
         assert paper.prompt == "1 bob classic ▸ "
@@ -178,31 +206,13 @@ async def test_whom_the_user_dials_becomes_active_where_strangers_do_not() -> No
 
 async def test_who_comes_later_and_is_known_becomes_active() -> None:
     async with chat() as (app, paper):
-        await visitor(app, 40001, "hi")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await guest(app, paper, 40001, "hi")
         await leave_nobody(app, paper)
         peer = await visitor(app, 40002, "hi")
         await paper.shows(" 1 [::1]:40002 +1 ")
         app.node.conversations[0].name = "bob"
         await peer.say("me again")
         await paper.shows("1 bob classic ▸ ")
-
-
-async def test_the_first_one_gets_the_prompt_when_the_line_is_empty_and_the_second_does_not() -> (
-    None
-):
-    async with chat() as (app, paper):
-        paper.line = "half a li"
-        one = await visitor(app, 40001, "hi")
-        await paper.shows(" 1 [::1]:40001 +1 ")
-        two = await visitor(app, 40002, "hi")
-        await paper.shows(" 2 [::1]:40002 +1 ")
-        paper.line = ""
-        await two.say("to me!")
-        await paper.shows(" 2 [::1]:40002 +2 ")
-        assert paper.prompt == NOBODY
-        await one.say("are you there?")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
 
 
 # Lines.
@@ -257,8 +267,7 @@ async def test_a_line_for_nobody_comes_back() -> None:
 
 async def test_a_line_to_a_closed_conversation_comes_back_as_it_was_typed() -> None:
     async with chat() as (app, paper):
-        await visitor(app, 40001, "hi")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await guest(app, paper, 40001, "hi")
         paper.enter("/close")
         paper.enter("//are you there?")  # the prompt has not changed yet
         await paper.sees("Nobody is there to get this: /connect ADDRESS first.")
@@ -284,7 +293,8 @@ async def test_a_line_to_a_peer_without_a_port_comes_back() -> None:
     async with chat() as (app, paper):
         peer = await Peer.meet_node(app.node, b"no idea")
         await peer.say("hi")
-        await paper.sees("[::1]  hi")
+        await paper.shows(" 1 [::1] +1 ")
+        await choose(paper, 1)
         paper.enter("who are you?")
         await paper.sees("[::1] gave no port to answer to: ask for the address and /connect to it.")
         assert paper.line == "who are you?"
@@ -310,8 +320,7 @@ async def test_a_number_beyond_all_measure_does_no_harm() -> None:
 
 async def test_a_switch_prints_what_was_unread_and_no_more() -> None:
     async with chat() as (app, paper):
-        await visitor(app, 40001, "from one")
-        await paper.sees("[::1]:40001  from one")
+        await guest(app, paper, 40001, "from one")
         two = await visitor(app, 40002, "hello", "you there?")
         await paper.shows(" 2 [::1]:40002 +2 ")
         paper.enter("/switch 2")
@@ -331,8 +340,7 @@ async def test_a_switch_prints_what_was_unread_and_no_more() -> None:
 
 async def test_a_switch_without_a_peer_goes_to_the_next_unread_one() -> None:
     async with chat() as (app, paper):
-        await visitor(app, 40001, "hi")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await guest(app, paper, 40001, "hi")
         for port in (40002, 40003):
             await visitor(app, port, "hi")
             await paper.shows(f"[::1]:{port} +1 ")
@@ -350,8 +358,7 @@ async def test_a_switch_without_a_peer_goes_to_the_next_unread_one() -> None:
 async def test_of_many_unread_messages_the_latest_are_printed() -> None:
     many = PRINTED_ROWS + 2
     async with chat() as (app, paper):
-        await visitor(app, 40001, "hi")
-        await paper.sees("[::1]:40001  hi")
+        await guest(app, paper, 40001, "hi")
         await visitor(app, 40002, *map(str, range(many)))
         await paper.shows(f"+{many} ")
         paper.enter("/switch 2")
@@ -366,8 +373,7 @@ async def test_of_many_unread_messages_the_latest_are_printed() -> None:
 
 async def test_what_comes_in_during_a_switch_is_shown_once() -> None:
     async with chat() as (app, paper):
-        await visitor(app, 40001, "hi")
-        await paper.sees("[::1]:40001  hi")
+        await guest(app, paper, 40001, "hi")
         await visitor(app, 40002, "first")
         await paper.shows("+1 ")
         two = app.node.conversations[1]
@@ -383,9 +389,9 @@ async def test_what_comes_in_during_a_switch_is_shown_once() -> None:
 
 async def test_what_the_screen_was_too_slow_for_is_told_or_unread() -> None:
     async with chat() as (app, paper):
-        for port in (40001, 40002):
-            await visitor(app, port, "hi")
-            await paper.shows(f"[::1]:{port}")
+        await guest(app, paper, 40001, "hi")
+        await visitor(app, 40002, "hi")
+        await paper.shows("[::1]:40002")
         one, two = app.node.conversations
         await paper.shows("+1 ")
         paper.written = ""
@@ -397,50 +403,6 @@ async def test_what_the_screen_was_too_slow_for_is_told_or_unread() -> None:
             "3 messages from [::1]:40001 came too fast to be shown: /history 3 shows them"
         )
         assert " 1 [::1]:40001  2" in paper.toolbar
-
-
-# Strangers.
-
-
-def stranger(number: int) -> LinkEnded:
-    peer = Endpoint("2001:db8::bad", 50000 + number)
-    return LinkEnded(None, peer, Role.LISTENER, Ending(Why.SLOW), last=False)
-
-
-async def test_strangers_that_knock_do_not_hide_one_with_a_bad_invite() -> None:
-    async with chat() as (app, paper):
-        await tell(app, stranger(1))
-        await tell(app, stranger(2))
-        invited = LinkEnded(None, THERE, Role.LISTENER, Ending(Why.BAD_INVITE), last=False)
-        await tell(app, invited)
-        await paper.sees(
-            f"{THERE} was turned away: its invite was revoked, or used by somebody else before"
-        )
-
-
-async def test_strangers_are_told_rarely_and_counted(mock_clock: MockClock) -> None:
-    async with chat(patience=math.inf) as (app, paper):
-        for number in range(4):
-            await tell(app, stranger(number))
-        why = "it did not complete the handshake in 10 seconds"
-        assert paper.text == f"[2001:db8::bad]:50000 was turned away: {why}\n"
-        mock_clock.jump(STRANGER_PAUSE - 0.1)
-        await tell(app, stranger(4))
-        assert paper.text.count("\n") == 1
-        mock_clock.jump(0.2)
-        await tell(app, stranger(5))
-        await paper.sees(
-            f"[2001:db8::bad]:50005 was turned away: {why}",
-            "4 more strangers were turned away before this",
-        )
-        mock_clock.jump(STRANGER_PAUSE)
-        await tell(app, stranger(6))
-        assert paper.text == f"[2001:db8::bad]:50006 was turned away: {why}\n"
-        mock_clock.jump(STRANGER_PAUSE / 2)
-        await tell(app, stranger(7))
-        mock_clock.jump(STRANGER_PAUSE / 2)
-        await tell(app, stranger(8))
-        assert "1 more stranger was turned away before this\n" in paper.text
 
 
 # Commands.
@@ -495,8 +457,7 @@ async def test_the_same_connect_works_again_after_a_disconnect() -> None:
 
 async def test_a_closed_conversation_is_forgotten_and_its_number_free() -> None:
     async with chat() as (app, paper):
-        peer = await visitor(app, 40001, "secret")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
+        peer = await guest(app, paper, 40001, "secret")
         await visitor(app, 40002, "hi")
         await paper.shows("+1 ")
         paper.enter("/close 1")
@@ -513,8 +474,7 @@ async def test_a_closed_conversation_is_forgotten_and_its_number_free() -> None:
 @pytest.mark.parametrize("name", ["bob", "боб", "天地", "x" * 32, "b0b", "é", "you", "o'brien-2"])
 async def test_a_peer_gets_a_name(name: str) -> None:
     async with chat() as (app, paper):
-        await visitor(app, 40001, "hi")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await guest(app, paper, 40001, "hi")
         paper.enter(f"/name 1 {name}")
         await paper.sees(f"Peer 1 is called {name} from here on.")
         assert paper.prompt == f"1 {name} classic ▸ "
@@ -587,7 +547,7 @@ async def test_the_history_says_how_far_each_message_came() -> None:
 async def test_what_is_about_the_active_peer_needs_one(command: str) -> None:
     async with chat() as (_, paper):
         paper.enter(command)
-        await paper.sees("No peer is active: /switch PEER makes one so.")
+        await paper.sees("There is no peer yet: /connect ADDRESS finds one.")
 
 
 async def test_peers_are_listed_with_the_latest_first() -> None:

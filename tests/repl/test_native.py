@@ -21,7 +21,7 @@ from fantom_trio.nursery import (
 from fantom_trio.nursery.conversation import ConversationKey
 from fantom_trio.repl.app import App
 from tests.nursery.ends import LOOPBACK, answer, next_event
-from tests.repl.paper import Paper, chat, tell, visitor
+from tests.repl.paper import Paper, chat, choose, tell, visitor
 
 NEW = "native link, not verified (/verify)"
 
@@ -42,7 +42,11 @@ async def couple(limits: Limits | None = None) -> AsyncIterator[tuple[App, Paper
     """Alice and Bob with a native link between them."""
     async with chat(limits) as (alice_app, alice), chat(limits) as (bob_app, bob):
         await meet(alice, bob_app)
-        await bob.sees(f"[::1]:{where(alice_app).port} connected to you: {NEW}")
+        await bob.sees(
+            f"[::1]:{where(alice_app).port} connected to you: {NEW}; to answer: /switch 1"
+        )
+        await choose(bob, 1)
+        await bob.sees(f"── 1 [::1]:{where(alice_app).port} {'─' * 20}")
         yield alice_app, alice, bob_app, bob
 
 
@@ -107,7 +111,8 @@ async def test_the_history_says_what_was_delivered_and_what_came_unverified() ->
 
 async def test_what_the_peer_has_not_acknowledged_is_counted_and_stays_sent() -> None:
     async with chat() as (app, paper), quiet_peer(app) as (node, conversation):
-        await paper.shows("? ▸ ")
+        await paper.shows(" 1 ")
+        await choose(paper, 1)
         for text in ("one", "two", "three"):
             paper.enter(text)
         await paper.until(lambda: "you  three" in paper.text)
@@ -130,7 +135,8 @@ async def test_what_the_peer_has_not_acknowledged_is_counted_and_stays_sent() ->
 async def test_a_line_that_is_too_much_for_a_native_peer_comes_back() -> None:
     limits = Limits(outbox_messages=2)
     async with chat(limits) as (app, paper), quiet_peer(app):
-        await paper.shows("? ▸ ")
+        await paper.shows(" 1 ")
+        await choose(paper, 1)
         paper.enter("/name 1 bob")
         for text in ("one", "two", "three"):
             paper.enter(text)
@@ -201,8 +207,11 @@ async def test_who_quits_says_goodbye_and_is_not_dialed_again() -> None:
     async with chat() as (alice_app, alice):
         async with chat() as (bob_app, bob):
             await meet(alice, bob_app)
+            await bob.shows(" 1 ")
+            await choose(bob, 1)
             bob.enter("the last word")
             bob.enter("/quit")
+            await bob.until(lambda: "the last word" in bob.text)
         await alice.sees("bob  the last word", "bob is gone: it said goodbye")
         assert alice.prompt == "1 bob ? offline ▸ "
         assert not alice_app.node.conversations[0].dialing
@@ -236,7 +245,8 @@ async def test_a_new_peer_at_a_known_address_is_told_as_a_stranger() -> None:
                 f" now, {NEW}"
             )
             assert alice.prompt == "1 bob ? offline ▸ "
-            await eve.shows("? ▸ ")
+            await eve.until(lambda: "connected to you" in eve.text)
+            await choose(eve, 1)
             assert "for bob alone" not in eve.text
 
 

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from fantom_trio.nursery import Endpoint, Invite, LinkKind
 from fantom_trio.repl import qr
 from tests.nursery.ends import PATIENCE, settled_slots, slots_in_use
-from tests.repl.paper import chat, visitor
+from tests.repl.paper import chat, guest, visitor
 from tests.repl.test_native import couple
 
 HERE = "It works on this machine only."
@@ -101,8 +101,7 @@ async def test_the_bell_rings_once_for_each_peer_who_is_not_looked_at() -> None:
     async with chat() as (app, paper):
         paper.enter("/bell")
         await paper.sees("The bell is off.")
-        bob = await visitor(app, 40001, "hi")
-        await paper.until(lambda: "hi" in paper.text)
+        bob = await guest(app, paper, 40001, "hi")
         carol = await visitor(app, 40002, "silent")
         await paper.shows("2 [::1]:40002 +1")
         assert paper.rung == 0
@@ -125,9 +124,9 @@ async def test_the_bell_rings_once_for_each_peer_who_is_not_looked_at() -> None:
 
 async def test_strangers_ring_once_a_minute_however_many_they_are(mock_clock: MockClock) -> None:
     async with chat(patience=math.inf) as (app, paper):
+        await guest(app, paper, 40001, "hi")
         paper.enter("/bell on")
-        await visitor(app, 40001, "hi")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await paper.until(lambda: "The bell rings once" in paper.text)
         ports = iter(range(40002, 40010))
 
         async def comes() -> None:
@@ -148,9 +147,9 @@ async def test_strangers_ring_once_a_minute_however_many_they_are(mock_clock: Mo
 
 async def test_whom_the_user_knows_rings_beside_any_stranger(mock_clock: MockClock) -> None:
     async with chat(patience=math.inf) as (app, paper):
+        await guest(app, paper, 40001, "hi")
         paper.enter("/bell on")
-        await visitor(app, 40001, "hi")
-        await paper.shows("1 [::1]:40001 classic ▸ ")
+        await paper.until(lambda: "The bell rings once" in paper.text)
         bob, carol = [await visitor(app, port, "hello") for port in (40002, 40003)]
         await paper.shows("[::1]:40002 +1")
         await paper.shows("[::1]:40003 +1")
@@ -179,8 +178,7 @@ async def test_the_address_in_use_goes_to_the_clipboard() -> None:
 
 async def test_clear_wipes_the_screen_and_keeps_the_conversations() -> None:
     async with chat() as (app, paper):
-        await visitor(app, 40001, "kept")
-        await paper.until(lambda: "kept" in paper.text)
+        await guest(app, paper, 40001, "kept")
         paper.enter("/clear")
         await paper.until(lambda: paper.done == ["clear"])
         said = app.node.conversations[0].history.last_said

@@ -29,7 +29,7 @@ from fantom_trio.nursery.tcp import Tcp, TcpListener
 from fantom_trio.wire import Endpoint
 from tests.nursery.address_service import Names, http, mute, server_context, serving
 from tests.nursery.ends import LOOPBACK, PATIENCE
-from tests.repl.paper import chat, visitor
+from tests.repl.paper import chat, guest
 
 OURS = "2001:db8::5"
 MACHINE = (Interface("eth0", 2, True, False, (OURS, "fe80::5")),)
@@ -92,8 +92,7 @@ async def told(service: str, *lines: str, patience: float = PATIENCE) -> AsyncIt
         ]
         assert app.node.listener is not None
         assert app.node.listener.is_loopback
-        await visitor(app, 40001, "I am next to you")
-        await paper.sees("[::1]:40001  I am next to you")
+        await guest(app, paper, 40001, "I am next to you")
         yield
 
 

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import pytest
-import trio
-from trio.testing import MockClock
 
 from fantom_trio.nursery import (
     Conversation,
     Deed,
     Endpoint,
-    HistoryFull,
     Limits,
     LinkKind,
     Stranger,
@@ -21,17 +18,9 @@ from fantom_trio.nursery import (
     Why,
 )
 from fantom_trio.nursery.conversation import ConversationKey
-from fantom_trio.repl.strangers import (
-    BURST,
-    LATEST,
-    PAUSE,
-    Pace,
-    describe,
-    explain_deed,
-    list_strangers,
-)
+from fantom_trio.repl.strangers import LATEST, describe, explain_deed, list_strangers
 from tests.nursery.ends import Peer, answer, peer_listener
-from tests.repl.paper import chat, visitor
+from tests.repl.paper import chat, guest, visitor
 from tests.repl.test_render import NOON
 
 HEADING = "Strangers who came to you, the latest first:"
@@ -53,23 +42,6 @@ def stranger(
 
 def listing(them: list[Stranger], *peers: Conversation, everyone: bool = False) -> list[str]:
     return list_strangers(them, peers, now=NOON, everyone=everyone).splitlines()
-
-
-# How often they are told of.
-
-
-async def test_of_strangers_who_come_all_the_time_few_are_told(autojump_clock: MockClock) -> None:
-    conversation = Conversation(ConversationKey("2001:db8::bad", 1), 1, Limits())
-    other = Conversation(ConversationKey("2001:db8::1", 1), 2, Limits())
-    pace, event = Pace(), HistoryFull(conversation)
-    assert [pace.is_too_much(event, other) for _ in range(BURST + 2)] == [False] * BURST + [
-        True
-    ] * 2
-    await trio.sleep(PAUSE)
-    assert [pace.is_too_much(event, other) for _ in range(2)] == [False, True]
-    assert not pace.is_too_much(event, conversation)  # the user looks at it
-    conversation.want()
-    assert not pace.is_too_much(event, other)
 
 
 # One of them.
@@ -173,7 +145,8 @@ async def test_peers_tells_of_a_stranger_where_there_is_nobody_else() -> None:
 async def test_peers_lists_the_conversations_before_the_strangers() -> None:
     async with chat() as (app, paper):
         await visitor(app, 40001, "hi")
-        await paper.sees("[::1]:40001  hi")
+        await paper.shows("[::1]:40001 +1 ")
+        paper.written = ""
         paper.enter("/peers all")
         await paper.until(lambda: paper.text.count("\n") == 3)
         peer, heading, it = paper.text.splitlines()
@@ -199,8 +172,7 @@ async def test_peers_counts_most_of_a_crowd_and_peers_all_lists_it() -> None:
 
 async def test_whom_the_user_answered_is_no_stranger() -> None:
     async with chat() as (app, paper), peer_listener() as (where, listener):
-        peer = await visitor(app, where.port, "hi")
-        await paper.shows(f"1 [::1]:{where.port} classic ▸ ")
+        peer = await guest(app, paper, where.port, "hi")
         paper.enter("hello yourself")
         await (await answer(listener)).read_text()
         paper.enter("/peers")

@@ -15,7 +15,7 @@ from fantom_trio.repl.bounds import (
     PRINTED_ROWS,
 )
 from fantom_trio.repl.page import Page
-from tests.repl.paper import Paper, chat, tell, visitor
+from tests.repl.paper import Paper, chat, guest, tell
 from tests.repl.test_render import conversation, plain, printed, said
 
 #: What a peer can send at most: each line break is a row of its own.
@@ -192,10 +192,7 @@ async def test_a_notice_stands_before_or_after_a_long_message_and_not_in_it() ->
 
 async def test_a_long_message_is_found_as_its_last_row_says() -> None:
     async with chat(columns=80) as (app, paper):
-        await visitor(app, 40001, "hi")
-        await paper.shows("1 [::1]:40001")
-        paper.enter("/switch 1")
-        await paper.sees("[::1]:40001  hi")
+        await guest(app, paper, 40001, "hi")
         peer = app.node.conversations[0]
         message = Message(f"{BLANK}the end", 0, State.RECEIVED)
         peer.history.append(message)

@@ -135,6 +135,11 @@ class Talker:
         await self.program.say(f"/connect [{address}]:{PORT}")
         await self.sees("native link")
 
+    async def answer(self) -> None:
+        """Choose the one who came."""
+        await self.sees("to answer: /switch 1")
+        await self.program.say("/switch 1")
+
     async def leave(self) -> None:
         await self.program.say("/quit")
         await self.program.process.wait()
@@ -256,7 +261,7 @@ async def play(case: Case, seed: int) -> float:
             scene.at(scene.bob, BOB, seed + 1) as bob,
         ):
             await alice.connect(BOB)
-            await bob.sees("native link")
+            await bob.answer()
             recovered = await talk(case, scene, alice, bob)
             await one_link(alice, bob)
             await scene.set(case.fault)
@@ -393,7 +398,7 @@ async def test_a_peer_that_was_killed_and_restarted_is_a_stranger(tell: Tell) ->
     async with network(1) as scene, scene.at(scene.alice, ALICE, 1) as alice:
         async with scene.at(scene.bob, BOB, 2) as bob:
             await alice.connect(BOB)
-            await bob.sees("native link")
+            await bob.answer()
             await talk_both((alice, half), (bob, half), TALK / 2)
             await alice.hears(half)
             await bob.hears(half)

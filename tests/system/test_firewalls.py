@@ -171,6 +171,7 @@ async def test_with_one_router_open_the_closed_side_dials_and_it_works_at_once(r
             await alice.say(f"/connect {BOB}")
             await bob.expect(LINKED)
             assert time.monotonic() - began < 3
+            await bob.say("/switch 1")
             await they_talk(alice, bob)
 
 

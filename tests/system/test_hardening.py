@@ -291,6 +291,8 @@ def test_a_full_session_opens_no_file_to_write_but_the_language_and_the_terminal
         bob.enter(f"/connect [::1]:{port} as alice")
         bob.until("1 alice ? ▸")
         bob.enter("can you hear me?")
+        alice.until("to answer: /switch 1")
+        alice.type("\x1b1")
         alice.until("can you hear me?")
         alice.type("/na\t")
         alice.until("/name")
@@ -388,6 +390,8 @@ def test_of_what_was_written_next_to_nothing_is_left_in_memory(
         bob.enter(f"/connect [::1]:{port} as alice")
         bob.until("1 alice ? ▸")
         alice.until("connected to you")
+        alice.enter("/switch 1")
+        alice.until("? ▸")
         for typed, heard, foreign in zip(TYPED, HEARD, FOREIGN, strict=True):
             alice.enter(typed)
             bob.until(typed)

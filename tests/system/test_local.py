@@ -19,6 +19,8 @@ async def test_two_hosts_find_their_link_local_addresses_and_chat() -> None:
             await alice.say(f"/connect {there} as bob")
             await alice.expect("bob is here: native link")
             await alice.say("hello over the cable")
+            await bob.expect("to answer: /switch 1")
+            await bob.say("/switch 1")
             await bob.expect(f"[{here.host}]  hello over the cable")
             await bob.say("hello back")
             await alice.expect("bob  hello back")
@@ -63,6 +65,8 @@ async def test_once_works_over_the_cable() -> None:
             command = one.command(*PROGRAM)
             async with running("--once", peer, "one line", command=command) as once:
                 assert await once.end() == 0
+            await bob.expect("to answer: /switch 1")
+            await bob.say("/switch 1")
             await bob.expect(f"[{one.link_local()}]  one line")
 
 

@@ -117,6 +117,8 @@ async def chatting(prelude: str = "") -> AsyncIterator[Chat]:
         await into.stream.send_all(into.handshake())
         into.meet(await into.read_line())
         await into.say("hello")
+        await program.expect("to answer: /switch 1")
+        await program.say("/switch 1")
         await program.expect("hello")
         await program.say("hello yourself")
         back = await answer(listener)

@@ -160,6 +160,9 @@ async def native_chat(
             node.connect(there)
         conversation = (await next_event(node, LinkUp)).conversation
         node.say(conversation, "hello")
+        if not program_dials:
+            await program.expect("to answer: /switch 1")
+            await program.say("/switch 1")
         await program.expect("hello")
         await next_event(node, Delivered)
         await program.say("hello yourself")

@@ -33,8 +33,15 @@ def test_two_people_talk_on_one_link(sit: Sit) -> None:
     alice.enter("hello bob")
     alice.sees("you  hello bob")
     bob.sees(re.escape(f"{alice.address} connected to you: native link"))
+    bob.until(lambda: f" 1 {alice.address} +1 " in bob.toolbar)
+    bob.enter("hello whoever you are")
+    bob.sees(re.escape(f"No peer is active: /switch 1 to talk with {alice.address}."))
+    bob.until(lambda: bob.prompt == "(nobody) ▸ hello whoever you are")
+    bob.type("\x1b1")  # Alt-1 leaves the line as it is
     bob.sees(re.escape(f"{alice.address}  hello bob"))
-    bob.until(lambda: bob.prompt == f"1 {alice.address} ? ▸")
+    bob.until(lambda: bob.prompt == f"1 {alice.address} ? ▸ hello whoever you are")
+    bob.enter("")
+    alice.sees("bob  hello whoever you are")
     bob.enter("/name 1 alice")
     bob.until(lambda: bob.prompt == "1 alice ? ▸")
     bob.enter("привет, alice 👋")
@@ -55,6 +62,10 @@ def test_switching_keeps_two_peers_apart(sit: Sit) -> None:
     alice.enter(f"/connect {carol.address} as carol")
     alice.sees("carol is here")
     alice.until(lambda: alice.prompt == "1 bob ? ▸")  # nothing but the user changes it
+    for other in (bob, carol):
+        other.until("to answer: /switch 1")
+        other.enter("/switch 1")
+        other.until("? ▸")
     alice.enter("for bob only")
     bob.until("for bob only")
     alice.enter("/switch carol")
@@ -109,6 +120,8 @@ def test_a_killed_peer_is_told_within_a_second_and_comes_back_as_a_stranger(sit:
     alice.enter(f"/connect {bob.address} as bob")
     alice.sees("bob is here")
     alice.enter("before")
+    bob.until("to answer: /switch 1")
+    bob.enter("/switch 1")
     bob.until("before")
     bob.enter("answer")
     alice.sees("bob  answer")
@@ -134,6 +147,8 @@ def test_a_killed_peer_is_told_within_a_second_and_comes_back_as_a_stranger(sit:
     alice.enter("/switch newcomer")
     alice.until(lambda: alice.prompt == "2 newcomer ? ▸")
     alice.enter("who are you?")
+    again.until("to answer: /switch 1")
+    again.type("\x1b1")
     again.until("who are you?")
     assert "for the old bob" not in again.text
     again.close()
@@ -149,8 +164,9 @@ def test_a_line_from_a_pipe_is_shown(sit: Sit) -> None:
         timeout=20,
     )
     assert (done.returncode, done.stdout) == (0, b"")
-    user.sees(r"\[::1\]  hi")
     user.sees(r"\[::1\] is gone: it said goodbye")
+    user.enter("/switch 1")
+    user.sees(r"\[::1\]  hi")
 
 
 def test_what_cannot_be_sent_comes_back_into_the_line(sit: Sit) -> None:
@@ -202,6 +218,8 @@ def test_hostile_text_reaches_the_screen_as_text(sit: Sit) -> None:
     user = sit("user")
     hostile = "\x1b[2J\x1b]0;owned\x07red\u202e\nalice  forged\r12:00 bob"
     subprocess.run([*PROGRAM, "--once", user.address, hostile], check=True, timeout=20)
+    user.until("+1")
+    user.enter("/switch 1")
     user.sees(
         r"\[::1\]  ‹U\+001B›\[2J‹U\+001B›\]0;owned‹U\+0007›red‹U\+202E›\n"
         r" {13}alice  forged‹U\+000D›12:00 bob"

@@ -61,6 +61,7 @@ async def meet(alice: Program, bob: Program, there: Endpoint) -> None:
     await alice.say(f"/connect {there} as bob")
     await alice.expect("bob is here: native link")
     await bob.expect("connected to you: native link")
+    await bob.say("/switch 1")
     await say_and_hear(alice, bob, "hello 1", "hello 2")
     await say_and_hear(bob, alice, "hello back")
 

@@ -36,6 +36,7 @@ def meet(alice: User, bob: User) -> None:
     alice.enter(f"/connect {bob.address} as bob")
     alice.sees("bob is here: native")
     bob.sees(r"\[::1\]:\d+ connected to")
+    bob.enter("/switch 1")
     bob.enter("/name 1 alice")
     bob.until("1 alice ? ▸")
 
@@ -199,9 +200,11 @@ def test_a_bug_is_loud_and_leaves_a_sane_terminal(tmp_path: Path, sit: Sit) -> N
         bob.until("▸")
         bob.sees(r"\[::1\]:\d+ is here")
         bob.enter("the last straw")
+        alice.until("+1")
+        alice.enter("/switch 1")
         alice.leave(code=1)
         assert "fantom-trio: RuntimeError\n" in alice.text
-        assert "in App._show_received" in alice.text
+        assert "in Page.write_messages" in alice.text
         assert "a bug\n" not in alice.text  # what it said may be a secret
         bob.sees(r"\[::1\]:\d+ is gone: ")
         bob.quit()
@@ -231,6 +234,8 @@ def test_a_dumb_terminal_wraps_a_message_under_itself_without_a_control_characte
         bob.enter(f"/connect [::1]:{port} as alice")
         bob.until("1 alice ? ▸")
         bob.enter("a sentence that is a good deal longer than forty columns")
+        alice.until("to answer: /switch 1")
+        alice.enter("/switch 1")
         alice.until("columns")
         row = next(line for line in alice.text.split("\n") if "a sentence" in line)
         stamp = row.index("a sentence")
@@ -258,6 +263,7 @@ def couple(tmp_path: Path, sit: Sit) -> Iterator[tuple[Tmux, User]]:
         bob.enter(f"/connect [::1]:{port} as alice")
         bob.until("1 alice ? ▸")
         alice.until("connected to you")
+        alice.enter("/switch 1")
         alice.enter("/name 1 bob")
         alice.until("1 bob ? ▸")
         yield alice, bob

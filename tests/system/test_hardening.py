@@ -77,6 +77,48 @@ async def test_that_keys_are_not_locked_in_memory_is_told_at_the_start_and_by_th
         await program.expect("· ! The system does not let this program lock its memory")
 
 
+#: Of what the system is asked at the start it refuses one thing.
+NO_PRCTL = (
+    "strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=prctl", "-e", "inject=prctl:error=EPERM",
+)  # fmt: skip
+NO_LIMIT = """
+import resource, sys
+from fantom_trio import cli
+def setrlimit(*them):
+    raise PermissionError
+resource.setrlimit = setrlimit
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        pytest.param(
+            [*NO_PRCTL, *PROGRAM],
+            "The system does not let this program close its memory: other programs",
+            marks=pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace"),
+        ),
+        (
+            [sys.executable, "-c", NO_LIMIT],
+            "The system does not let this program turn core dumps off: a crash may",
+        ),
+    ],
+    ids=["prctl", "setrlimit"],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="refuses what Linux is asked")
+async def test_a_way_out_that_stays_open_is_told_at_the_start_and_by_the_doctor(
+    command: list[str], told: str
+) -> None:
+    async with running("--loopback", "--port", str(free_port()), command=command) as program:
+        before = await program.expect(f"· {told}")
+        assert "The system does not" not in before
+        after = await program.expect("Listening on ")
+        assert "The system does not" not in after
+        await program.say("/doctor")
+        assert "The system does not" not in await program.expect(f"· ! {told}")
+
+
 # Crash reports: each bug has the secret in its exception, in the one before, and in a variable.
 
 SECRET = "quincunx and marmalade"

@@ -33,12 +33,11 @@ from fantom_trio.nursery import (
     State,
     Where,
     Why,
-    secrets_are_locked,
 )
 from fantom_trio.repl import languages, layout, render
 from fantom_trio.repl.commands import CommandError, Commands, Snapshot
 from fantom_trio.repl.console import open_terminal
-from fantom_trio.repl.explain import explain_unlocked
+from fantom_trio.repl.explain import Gap, explain_gaps
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import explain_news
 from fantom_trio.repl.strangers import Pace
@@ -70,8 +69,11 @@ class App:
         *,
         terminal: Terminal | None = None,
         first_peer: Endpoint | None = None,
+        gaps: Sequence[Gap] = (),
     ) -> None:
         self.node = node
+        #: What could not be closed when the program started.
+        self.gaps = gaps
         self.terminal = terminal or open_terminal(completer=self._complete, shortcuts=SHORTCUTS)
         #: Where the user wants to be reached.
         self.where = where
@@ -354,8 +356,8 @@ class App:
             + "\n",
             indent=0,
         )
-        if not secrets_are_locked():
-            await self.print(explain_unlocked(), alarm=True)
+        for gap in explain_gaps(self.gaps):
+            await self.print(gap, alarm=True)
 
     def _open_port(self) -> "OpenPort":
         """Few ask for that, and only they import it."""

@@ -30,8 +30,8 @@ lint: $(VENV)/.test
 
 # Known vulnerabilities of what a user installs; one line where there is nobody to ask.
 audit: $(VENV)/.test
-	@$(MAKE) --silent $(AUDIT)/.made || true
-	@$(BIN)/python .ci/audit.py $(AUDIT)/bin/pip-audit --require-hashes --disable-pip \
+	@$(BIN)/python .ci/audit.py $(MAKE) --silent $(AUDIT)/.made -- \
+		$(AUDIT)/bin/pip-audit --require-hashes --disable-pip \
 		--progress-spinner off --format json -r requirements/run.txt
 
 bench: $(VENV)/.test
@@ -68,11 +68,12 @@ wheel: $(VENV)/.test
 		"from flit_core import buildapi; print('dist/' + buildapi.build_wheel('dist'))"
 
 # The software bill of materials (CycloneDX), beside the wheel: what is installed with it.
+SBOM ?= dist/fantom-trio.cdx.json
 sbom: $(AUDIT)/.made
-	@mkdir -p dist
+	@mkdir -p $(dir $(SBOM))
 	@PYTHONWARNINGS=ignore $(AUDIT)/bin/cyclonedx-py requirements requirements/run.txt \
-		--pyproject pyproject.toml --output-reproducible --of JSON -o dist/fantom-trio.cdx.json
-	@echo dist/fantom-trio.cdx.json
+		--pyproject pyproject.toml --output-reproducible --of JSON -o $(SBOM)
+	@echo $(SBOM)
 
 # The message catalogues: new texts into the .po files, and the .mo files from them.
 translations: $(VENV)/.test

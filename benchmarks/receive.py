@@ -8,7 +8,7 @@ import time
 import trio
 
 from benchmarks.processes import OURS, Other, on
-from fantom_trio.nursery import Endpoint, Received, open_node
+from fantom_trio.nursery import Endpoint, LinkUp, Received, open_node
 from fantom_trio.wire import Link, Role
 
 __all__ = ["greet", "received"]
@@ -27,7 +27,9 @@ async def _received(size: int, count: int) -> float:
             first = heard = 0
             start = 0.0
             async for event in node.events:
-                if isinstance(event, Received):
+                if isinstance(event, LinkUp):
+                    event.conversation.want()  # strangers wait for each other, friends do not
+                elif isinstance(event, Received):
                     heard += len(event.messages)
                     if not first:  # the clock starts behind it, so it does not count
                         first, start = heard, time.perf_counter()

@@ -28,7 +28,7 @@ from fantom_trio.nursery import (
 from fantom_trio.once import Outcome, send_once
 from fantom_trio.options import NO_PEER, PEER_VARIABLE, TIMEOUT, WrongCall, read_options
 from fantom_trio.repl import languages
-from fantom_trio.repl.explain import explain_address, explain_listen
+from fantom_trio.repl.explain import Gap, explain_address, explain_listen
 from fantom_trio.repl.languages import _
 from fantom_trio.start import importing
 from fantom_trio.tell import Exit, tell
@@ -48,10 +48,10 @@ CRASHED = 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    harden()
+    gaps = harden()
     languages.use(languages.preferred())
     try:
-        code = _run(read_options(arguments))
+        code = _run(read_options(arguments), gaps)
     except WrongCall as error:
         code = int(Exit.USAGE)
         outcome = Outcome()
@@ -72,14 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, gaps: Sequence[Gap]) -> int:
     """Raises ``WrongCall``."""
     if options.once is not None:
         return _once(options)
     own = _own_address(options)
     if options.follow:
         return trio.run(_interruptible, _follow, options, own)
-    code = trio.run(_repl, options, own)
+    code = trio.run(_repl, options, own, gaps)
     overwrite_freed()
     return code
 
@@ -238,7 +238,7 @@ async def _follow(options: argparse.Namespace, own: Endpoint | None) -> int:
     )
 
 
-async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
+async def _repl(options: argparse.Namespace, own: Endpoint | None, gaps: Sequence[Gap]) -> int:
     # Imported here: a pipe need not wait for prompt_toolkit.
     with importing():
         from fantom_trio.demo import echo
@@ -264,7 +264,7 @@ async def _repl(options: argparse.Namespace, own: Endpoint | None) -> int:
                     tell(_no_loopback(error))
                     return Exit.USAGE
             with importing():  # of the terminal that fits
-                app = App(node, where, COMMANDS, first_peer=first_peer)
+                app = App(node, where, COMMANDS, first_peer=first_peer, gaps=gaps)
             await app.run()
             n.cancel_scope.cancel()
         return 0

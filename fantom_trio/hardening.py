@@ -16,6 +16,7 @@ from types import TracebackType
 
 import trio
 
+from fantom_trio.repl.explain import Gap
 from fantom_trio.repl.languages import _
 from fantom_trio.tell import tell
 
@@ -33,22 +34,26 @@ _CHUNKS = range(24, 1033, 16)
 _CHUNKS_WRITTEN = 8
 
 
-def harden() -> None:
+def harden() -> list[Gap]:
     """Close the ways out of this process, for good: call it before there is anything secret.
 
     Only we may read the files we make, no core is dumped, and on Linux no process of the same user
     may read our memory (``PR_SET_DUMPABLE``, prctl(2)). What a bug makes Python or a library print
-    is a crash report, or nothing.
+    is a crash report, or nothing. Returns what the system refused.
     """
-    os.umask(0o077)
+    gaps = []
+    os.umask(0o077)  # which cannot fail: umask(2)
     os.environ.pop("SSLKEYLOGFILE", None)  # into which Python would write the keys of TLS
     if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        # The limit says nothing to a program that the system hands its cores to (core(5)).
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        try:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        except (OSError, ValueError):
+            gaps.append(Gap.CORES)
+    # The limit says nothing to a program that the system hands its cores to (core(5)).
+    if sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
+        gaps.append(Gap.MEMORY)
     sys.excepthook = _uncaught
     sys.unraisablehook = _unraisable
     threading.excepthook = _unraisable
@@ -56,6 +61,7 @@ def harden() -> None:
         faulthandler.enable()  # it knows places only
     # Without a handler Python prints what libraries log of an error, with its values.
     logging.getLogger().addHandler(logging.NullHandler())
+    return gaps
 
 
 def report(error: BaseException) -> None:

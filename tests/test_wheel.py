@@ -1,12 +1,16 @@
-"""The wheel: whoever builds it gets the same bytes, with all in it that the program needs."""
+"""The wheel and its bill of materials: whoever makes them gets the same bytes, with all in them."""
 
+import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import time
 import zipfile
 from pathlib import Path
 
+from tests.audit_environment import AUDIT, audit_program, make
 from tests.wheel import EPOCH, ROOT, build, install
 
 
@@ -64,3 +68,62 @@ def test_what_was_installed_from_the_wheel_runs(tmp_path: Path) -> None:
     )
     assert told.stdout.startswith("fantom-trio ")
     assert told.stderr == ""
+
+
+# The bill of materials.
+
+
+def bill(source: Path, into: Path, **env: str) -> bytes:
+    """What ``make sbom`` writes, of a tree that may be anywhere."""
+    made = make("sbom", f"SBOM={into}", folder=source, env=env)
+    assert not made.returncode, made.stderr
+    return into.read_bytes()
+
+
+def pinned() -> dict[tuple[str, str], set[str]]:
+    """The hashes of each package and version that a user installs."""
+    text = (ROOT / "requirements" / "run.txt").read_text().replace("\\\n", " ")
+    lines = [line.split() for line in text.splitlines() if "==" in line]
+    return {
+        (name, version): {each.removeprefix("--hash=sha256:") for each in hashes}
+        for (name, version), hashes in ((first.split("=="), rest) for first, *rest in lines)
+    }
+
+
+def test_the_bill_of_materials_lists_what_is_pinned_and_names_nobody_s_machine(
+    tmp_path: Path,
+) -> None:
+    audit_program("cyclonedx-py")
+    elsewhere = tmp_path / "somewhere" / "else"
+    elsewhere.mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "README.md", "requirements"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, elsewhere / name)
+    one = bill(ROOT, tmp_path / "one.json", TZ="UTC", PIP_INDEX_URL="https://mirror.invalid/simple")
+    other = bill(elsewhere, tmp_path / "other.json", TZ="Asia/Tokyo", HOME="/")
+    assert one == other
+
+    listed = {
+        (each["name"], each["version"]): {
+            hashed["content"]
+            for reference in each["externalReferences"]
+            for hashed in reference["hashes"]
+        }
+        for each in json.loads(one)["components"]
+    }
+    assert listed == pinned()
+    assert len(listed) > 20
+
+    text = one.decode()
+    for folder in (ROOT, AUDIT, Path.home(), tmp_path):
+        assert str(folder) not in text
+    assert not re.search(rf"\b{re.escape(platform.node())}\b", text)
+    # What it does name are the tool's own homes, and where the packages are by default.
+    hosts = set(re.findall(r"https?://([^/\"]+)", text))
+    assert hosts == {
+        "pypi.org",
+        "github.com",
+        "cyclonedx.org",
+        "cyclonedx-bom-tool.readthedocs.io",
+        "cyclonedx-python-library.readthedocs.io",
+    }

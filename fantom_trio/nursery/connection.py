@@ -188,22 +188,27 @@ class Connection:
         self.scope.deadline = math.inf
 
     async def _shake_hands(self, welcome: Welcome | None) -> None:
-        await self.send()
         while self.link.kind is None:
+            await self.send()
             # A read may mean nothing to us yet and still want an answer.
             self._unheard += await self._read()
-            await self.send()
         done = self._unheard.pop(0)
         assert isinstance(done, HandshakeDone)
-        if done.peer is not None:
+        if done.peer is None:
+            await self.send()
+        else:
             assert welcome is not None
             await self._greet(done.peer, welcome)
 
     async def _greet(self, peer: bytes, welcome: Welcome) -> None:
-        """The initiator says ``hello`` first; who is not let in gets a ``bye`` in its place."""
+        """The initiator says ``hello`` first; who is not let in gets a ``bye`` in its place.
+
+        What the handshake left to send goes out with our first record, where nobody waits for it.
+        """
         if self.link.initiator:
             await self._say_hello(peer, welcome)
         while not self._unheard:
+            await self.send()
             self._unheard = await self._read()
         first = self._unheard.pop(0)
         if not isinstance(first, Hello):  # a bye: nothing else comes first

@@ -55,8 +55,10 @@ class Limits(Struct, frozen=True):
     stranger_dials: int = 8
     #: Unverified identities that have no conversation any more: where their messages stopped.
     identities: int = 1024
-    #: Addresses of strangers in the log; the one that was quiet longest is dropped.
+    #: Networks of strangers in the log; the one that was quiet longest is dropped.
     stranger_log: int = 64
+    #: Of each, the addresses that are told apart.
+    stranger_hosts: int = 64
     #: The addresses that a verified identity came from last.
     addresses: int = 4
     #: From accept or connect to session keys, in all: an honest peer needs two packets.

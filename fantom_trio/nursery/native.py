@@ -81,7 +81,9 @@ class _Reader:
             events = await self._connection.receive()
             patience.heard()
             await self._take(events)
-            if self._conversation.strange:
+            strange = self._conversation.strange
+            self._connection.link.roomy = not strange
+            if strange:
                 # One of them after the other: together they get no more time than one known peer.
                 async with self._teller.turn_of_strangers:
                     await trio.lowlevel.checkpoint()

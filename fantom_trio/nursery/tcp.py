@@ -125,12 +125,11 @@ class TcpStream(Stream):
         self.close()
 
 
-def _own(sock: trio.socket.SocketType) -> socket.socket:
-    """One of Trio's that is connected, as one of ours."""
-    ours = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=sock.detach())
-    ours.setblocking(False)
-    _prepare(ours)
-    return ours
+def _new_socket() -> socket.socket:
+    """TCP over IPv6; it never blocks. Raises ``OSError``."""
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    return sock
 
 
 def _prepare(sock: socket.socket) -> None:
@@ -203,16 +202,16 @@ class Tcp:
         address = (endpoint.host, endpoint.port, 0, _scope_id(endpoint, own))
         with trio.move_on_after(seconds):
             try:
-                sock = trio.socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+                sock = _new_socket()
             except OSError as error:  # no IPv6 in this kernel, or no descriptor left
                 raise _failed(error, address) from None
             from_port = False
             try:
-                from_port = own is not None and await _bind(sock, own, endpoint)
+                from_port = own is not None and _bind(sock, own, endpoint)
                 if from_port:
                     # Given up half-way it must leave nothing behind that holds the port.
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                await sock.connect(address)
+                await _connect(sock, address)
                 if from_port:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
                 here = _endpoint_of(sock.getsockname())
@@ -225,13 +224,14 @@ class Tcp:
                 sock.close()
                 raise
             # Not what getpeername says: a peer that is gone already has no name.
-            return TcpStream(_own(sock), endpoint, here)
+            _prepare(sock)
+            return TcpStream(sock, endpoint, here)
         raise DialError(DialProblem.TIMEOUT)
 
     def listen(self, endpoint: Endpoint) -> TcpListener:
         """A port that another program holds is not shared."""
         try:
-            sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            sock = _new_socket()
         except OSError as error:
             raise ListenError(endpoint, error) from None
         try:
@@ -247,7 +247,6 @@ class Tcp:
                 # Only now: bound with it, the port would be shared with another program of ours.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             _prepare(sock)
-            sock.setblocking(False)
             return TcpListener(sock, replace(endpoint, port=sock.getsockname()[1]))
         except OSError as error:
             sock.close()
@@ -284,7 +283,7 @@ async def _addresses(endpoint: Endpoint, family: socket.AddressFamily) -> list[A
         return []
 
 
-async def _bind(sock: trio.socket.SocketType, own: Endpoint, endpoint: Endpoint) -> bool:
+def _bind(sock: socket.socket, own: Endpoint, endpoint: Endpoint) -> bool:
     """Dial from our listener's address, so that the peer can dial back; True: from its port, too.
 
     Raises ``PortTaken``, or ``SourceGone`` where the port is given: else an address that is gone
@@ -297,7 +296,7 @@ async def _bind(sock: trio.socket.SocketType, own: Endpoint, endpoint: Endpoint)
         if port:  # the listener has both of them, and so has all that it accepted
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        await sock.bind((own.host, port, 0, _scope_id(own, own)))
+        sock.bind((own.host, port, 0, _scope_id(own, own)))
     except OSError as error:
         if port and error.errno == errno.EADDRINUSE:
             raise PortTaken from None
@@ -309,6 +308,19 @@ async def _bind(sock: trio.socket.SocketType, own: Endpoint, endpoint: Endpoint)
             raise SourceGone from None
         return False
     return bool(port)
+
+
+async def _connect(sock: socket.socket, address: tuple[str, int, int, int]) -> None:
+    """connect(2) on a socket that never blocks. Raises ``OSError``; cancelled, close it."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    try:
+        sock.connect(address)
+    except BlockingIOError:
+        await trio.lowlevel.wait_writable(sock)
+        if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(number, os.strerror(number)) from None
+    else:  # to this very machine
+        await trio.lowlevel.cancel_shielded_checkpoint()
 
 
 def _failed(error: OSError, address: tuple[str, int, int, int]) -> DialError:

@@ -31,13 +31,12 @@ from fantom_trio.nursery import (
     Received,
     State,
     Where,
-    secrets_are_locked,
 )
 from fantom_trio.repl import languages, render
 from fantom_trio.repl.bounds import RING_SECONDS
 from fantom_trio.repl.commands import CommandError, Commands, Snapshot
 from fantom_trio.repl.console import open_terminal
-from fantom_trio.repl.explain import explain_unlocked
+from fantom_trio.repl.explain import Gap, explain_gaps
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.own_address import explain_news
 from fantom_trio.repl.pace import Notices, Pace, kind_of
@@ -66,9 +65,12 @@ class App(Page):
         *,
         terminal: Terminal | None = None,
         first_peer: Endpoint | None = None,
+        gaps: Sequence[Gap] = (),
     ) -> None:
         super().__init__(terminal or open_terminal(completer=self._complete, shortcuts=SHORTCUTS))
         self.node = node
+        #: What could not be closed when the program started.
+        self.gaps = gaps
         #: Where the user wants to be reached.
         self.where = where
         port = self._open_port() if where.open_port else None
@@ -349,8 +351,8 @@ class App(Page):
             + "\n",
             indent=0,
         )
-        if not secrets_are_locked():
-            await self.print(explain_unlocked(), alarm=True)
+        for gap in explain_gaps(self.gaps):
+            await self.print(gap, alarm=True)
 
     def _open_port(self) -> "OpenPort":
         """Few ask for that, and only they import it."""

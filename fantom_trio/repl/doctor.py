@@ -26,12 +26,11 @@ from fantom_trio.nursery import (
     Unknown,
     Where,
     diagnose,
-    secrets_are_locked,
 )
 from fantom_trio.repl import render, sanitize
 from fantom_trio.repl.app import App
 from fantom_trio.repl.commands import CommandError
-from fantom_trio.repl.explain import explain_reach, explain_unlocked
+from fantom_trio.repl.explain import explain_gaps, explain_reach
 from fantom_trio.repl.languages import _
 from fantom_trio.repl.own_address import explain_absence
 
@@ -73,8 +72,8 @@ async def _examine(app: App) -> None:
         )
     finally:
         _busy.discard(app)
-    if not secrets_are_locked():
-        await app.print(f"{_Mark.DOUBTFUL.value} {explain_unlocked()}")
+    for gap in explain_gaps(app.gaps):
+        await app.print(f"{_Mark.DOUBTFUL.value} {gap}")
     for finding in findings:
         mark, text = _explain(finding, where)
         await app.print(f"{mark.value} {text}", alarm=mark is _Mark.BAD)

@@ -1,5 +1,7 @@
 """What went wrong, as one sentence for a person: what failed, and what to try."""
 
+import enum
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, assert_never
 
 from fantom_trio.nursery import (
@@ -14,6 +16,7 @@ from fantom_trio.nursery import (
     ReachProblem,
     Violation,
     Why,
+    secrets_are_locked,
 )
 from fantom_trio.repl import sanitize
 from fantom_trio.repl.languages import _
@@ -22,16 +25,25 @@ if TYPE_CHECKING:
     from fantom_trio.nursery import Failed
 
 __all__ = [
+    "Gap",
     "explain_address",
     "explain_dial",
     "explain_ending",
     "explain_failed",
+    "explain_gaps",
     "explain_listen",
     "explain_reach",
     "explain_shortage",
-    "explain_unlocked",
     "explain_violation",
 ]
+
+
+class Gap(enum.Enum):
+    """A way out of this process that the system did not let us close."""
+
+    #: Other processes of the same user may read its memory.
+    MEMORY = enum.auto()
+    CORES = enum.auto()
 
 
 def explain_address(error: AddressError) -> str:
@@ -371,9 +383,29 @@ def _reach_problem(error: ReachError) -> str:
     assert_never(error.problem)
 
 
-def explain_unlocked() -> str:
-    """That keys may leave memory, while ``secrets_are_locked`` is false."""
-    return _(
-        "The system does not let this program lock its memory: keys may be written to swap."
-        " “ulimit -l” shows how much it lets you lock."
-    )
+def explain_gaps(gaps: Iterable[Gap]) -> list[str]:
+    """How keys and texts may leave memory: by these ``gaps``, or because keys are not locked."""
+    told = [_explain_gap(gap) for gap in gaps]
+    if not secrets_are_locked():
+        told.append(
+            _(
+                "The system does not let this program lock its memory: keys may be written to swap."
+                " “ulimit -l” shows how much it lets you lock."
+            )
+        )
+    return told
+
+
+def _explain_gap(gap: Gap) -> str:
+    match gap:
+        case Gap.MEMORY:
+            return _(
+                "The system does not let this program close its memory: other programs of yours may"
+                " read keys and messages in it. Run none that you do not trust."
+            )
+        case Gap.CORES:
+            return _(
+                "The system does not let this program turn core dumps off: a crash may write keys"
+                " and messages to disk. “ulimit -c 0” before the start turns them off."
+            )
+    assert_never(gap)

@@ -38,7 +38,11 @@ def list_strangers(
     most likely that person, who is listed with the ``conversations`` already.
     """
     heeded = {each.key.host for each in conversations if not each.strange}
-    them = [each for each in strangers if each.host not in heeded or not _only_linked(each)]
+    them = [
+        each
+        for each in strangers
+        if each.and_more or not heeded.issuperset(each.hosts) or not _only_linked(each)
+    ]
     if not them:
         return ""
     shown = them if everyone else them[:LATEST]
@@ -56,12 +60,24 @@ def _only_linked(stranger: Stranger) -> bool:
 
 def describe(stranger: Stranger, now: float) -> str:
     """Where one came from, how often and when, and what came of it; ``now`` as its times."""
-    zone = f"%{stranger.zone}" if stranger.zone else ""
     first, last = _moment(stranger.first_at, now), _moment(stranger.last_at, now)
     when = first if first == last else f"{first} – {last}"
     knocks = n_("{n} connection, {when}", "{n} connections, {when}", stranger.knocks, when=when)
-    place = sanitize.line(f"[{stranger.host}{zone}]")
-    return " · ".join([place, knocks, *_deeds(stranger)])
+    return " · ".join([*_place(stranger), knocks, *_deeds(stranger)])
+
+
+def _place(stranger: Stranger) -> Iterator[str]:
+    """The address, or the network and how many addresses of it came."""
+    count = len(stranger.hosts)
+    if count == 1 and not stranger.and_more:
+        zone = f"%{stranger.zone}" if stranger.zone else ""
+        yield sanitize.line(f"[{stranger.hosts[0]}{zone}]")
+        return
+    yield stranger.network
+    if stranger.and_more:
+        yield n_("more than {n} address", "more than {n} addresses", count)
+    else:
+        yield n_("{n} address", "{n} addresses", count)
 
 
 def _moment(at: float, now: float) -> str:

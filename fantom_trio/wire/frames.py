@@ -9,8 +9,10 @@ from collections.abc import Container
 from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
 
 __all__ = [
+    "LARGE_ROOM",
     "MAX_FRAME",
     "MAX_LINE",
+    "MAX_ROOM",
     "PREFIX_BYTES",
     "ReceiveBuffer",
     "length_at",
@@ -24,12 +26,14 @@ PREFIX_BYTES = 4
 MAX_FRAME = 64 * 1024
 #: The longest handshake line with its newline, bytes: the classic program's whole first buffer.
 MAX_LINE = 2048
-#: A read starts with this much room, bytes, and gets up to the maximum when it fills it.
+#: A read starts with this much room, bytes, and gets up to the maximum when it fills it: more for
+#: long frames, because what a read costs is shared by those in it.
 _MIN_ROOM = 16 * 1024
-_MAX_ROOM = 256 * 1024
+MAX_ROOM = 256 * 1024
+LARGE_ROOM = 1024 * 1024
 
 #: What a buffer with the most room is as large as: before the room, the beginning of a frame.
-_LARGE = _MAX_ROOM + PREFIX_BYTES + MAX_FRAME
+_LARGE = LARGE_ROOM + PREFIX_BYTES + MAX_FRAME
 #: The memory of the last such buffer, at most one: the system takes its time to give so much.
 _spare: list[bytearray] = []
 
@@ -69,7 +73,7 @@ def split_text(text: str, limit: int) -> list[bytes]:
 
 
 def _memory(size: int) -> bytearray:
-    if not _MAX_ROOM <= size <= _LARGE:
+    if not MAX_ROOM <= size <= _LARGE:
         return bytearray(size)
     return _spare.pop() if _spare else bytearray(_LARGE)
 
@@ -77,25 +81,27 @@ def _memory(size: int) -> bytearray:
 class ReceiveBuffer:
     """The bytes of one link that are not parsed yet: read into it, parse in place, take.
 
-    It holds no memory while it is empty, and never more than 320 KiB. Only what went over the wire
-    ever stands in it, so nothing is overwritten.
+    Between two reads it holds no more memory than for the beginning of one frame. Only what went
+    over the wire ever stands in it, so nothing is overwritten.
     """
 
-    __slots__ = ("_room", "data", "start", "stop")
+    __slots__ = ("_room", "data", "most", "start", "stop")
 
     def __init__(self) -> None:
         self.data = bytearray()
         #: What is not taken yet: ``data[start:stop]``.
         self.start = 0
         self.stop = 0
+        #: The most room that a read gets.
+        self.most = MAX_ROOM
         self._room = _MIN_ROOM
 
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def lend(self, at_most: int = _MAX_ROOM) -> memoryview:
+    def lend(self, at_most: int = LARGE_ROOM) -> memoryview:
         """Room to read into, at least one byte; say with ``filled`` how much of it was used."""
-        tail, room = len(self), min(self._room, at_most)
+        tail, room = len(self), min(self._room, self.most, at_most)
         if room <= 0:
             raise LocalProtocolError("a full buffer was asked for room")
         old = self.data
@@ -110,8 +116,8 @@ class ReceiveBuffer:
         """``count`` bytes stand in what was lent."""
         if not 0 <= count <= len(self.data) - self.stop:
             raise LocalProtocolError(f"{count} bytes are more than were lent")
-        if count >= self._room:
-            self._room = min(self._room * 4, _MAX_ROOM)
+        if count >= min(self._room, self.most):
+            self._room = min(self._room * 4, self.most)
         elif count < self._room // 16:
             self._room = max(self._room // 4, _MIN_ROOM)
         self.stop += count
@@ -151,9 +157,13 @@ class ReceiveBuffer:
         return bytes(memoryview(self.data)[self.start : min(self.stop, self.start + count)])
 
     def tidy(self) -> None:
-        """Let the memory go when nothing is left."""
+        """Let the memory go that nothing is left in."""
         if not self:
             self.drop()
+        elif len(self.data) == _LARGE:
+            left = bytearray(memoryview(self.data)[self.start : self.stop])
+            self.drop()
+            self.data, self.stop = left, len(left)
 
     def drop(self) -> None:
         """Let everything go."""

@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 from fantom_trio.wire import classic, native
 from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
 from fantom_trio.wire.events import Event, HandshakeDone, LinkKind, PeerClosed, Role
-from fantom_trio.wire.frames import MAX_LINE, ReceiveBuffer
+from fantom_trio.wire.frames import LARGE_ROOM, MAX_LINE, MAX_ROOM, ReceiveBuffer
 from fantom_trio.wire.records import Record
 from fantom_trio.wire.secret import KEY_BYTES, KeyPair
 from fantom_trio.wire.stream import RecordReader, RecordWriter
 
 __all__ = ["Link"]
+
+#: Frames in a read: what so few of them cost is little, however long they are.
+_FEW = 256
 
 
 class Link:
@@ -33,7 +36,7 @@ class Link:
     __slots__ = (
         "_buffer", "_client_id", "_closed_by_peer", "_crossed", "_error", "_events", "_expected",
         "_identity", "_keys", "_lines", "_native_only", "_out", "_reader", "_responder", "_step",
-        "_wiped", "_writer", "hash", "initiator", "kind", "role",
+        "_wiped", "_writer", "hash", "initiator", "kind", "role", "roomy",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +55,8 @@ class Link:
         #: Of a native link: whose line was Noise message 1, and the handshake hash, 64 bytes.
         self.initiator = role is Role.DIALER
         self.hash = b""
+        #: The peer may make us take much at once, where it is long messages.
+        self.roomy = False
         self._client_id = client_id
         self._identity = identity
         self._expected = expected
@@ -94,6 +99,7 @@ class Link:
         if count == 0:
             self._closed_by_peer = True
         self._buffer.filled(count)
+        before = len(self._events)
         try:
             while self._buffer and self._step(self):
                 pass
@@ -103,6 +109,8 @@ class Link:
             self._error = error
             self.wipe()
         else:
+            long = len(self._events) - before <= _FEW
+            self._buffer.most = LARGE_ROOM if self.roomy and long else MAX_ROOM
             self._buffer.tidy()
 
     def events(self) -> list[Event]:

@@ -87,6 +87,12 @@ class Secret:
 
     __slots__ = ("_pointer", "_size", "_slot_bytes")
 
+    # At the program's end this file's names go before the last secrets do, and with them the
+    # memory of these, were it not held here.
+    _memory = _mappings
+    _slots = _free
+    _memzero = lib.sodium_memzero
+
     def __init__(self, size: int) -> None:
         self._pointer: Any = None
         if not 0 < size <= _SLOT_BYTES[-1]:
@@ -132,8 +138,8 @@ class Secret:
         """Overwrite the bytes and give the memory back; a second call does nothing."""
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
-            lib.sodium_memzero(pointer, self._slot_bytes)
-            _free[self._slot_bytes].append(pointer)
+            self._memzero(pointer, self._slot_bytes)
+            self._slots[self._slot_bytes].append(pointer)
 
     def address(self) -> Any:
         """Where the bytes stand until ``wipe``, for libsodium."""
@@ -224,59 +230,70 @@ def diffie_hellman(own: KeyPair, peer_public: bytes) -> Secret | None:
 
 _HASH_BYTES = 64
 _BLOCK_BYTES = 128
-#: Of HMAC, each as a table for the key's bytes and as what stands behind them.
-_PADS = [
-    (bytes(byte ^ pad for byte in range(256)), bytes([pad]) * (_BLOCK_BYTES - _HASH_BYTES))
-    for pad in (0x36, 0x5C)
-]
-
-
-def hkdf(chaining_key: Secret, material: Secret | bytes) -> tuple[Secret, Secret]:
-    """Noise's HKDF, two outputs of 64 bytes, over HMAC-BLAKE2b (Noise, section 4.3; RFC 2104).
-
-    ``material`` is at most 128 bytes.
-    """
-    with _Hmac(chaining_key) as extract, extract(material) as temporary, _Hmac(temporary) as expand:
-        first = expand(b"\1")
-        return first, expand(first, b"\2")
+#: Of HMAC: for the key's bytes, one call for all of them instead of a step of Python for each.
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 class _Hmac:
-    """HMAC-BLAKE2b-512 with one key of 64 bytes, all of it out of Python's own memory."""
+    """HMAC-BLAKE2b-512 (RFC 2104), all of it out of Python's own memory."""
 
-    def __init__(self, key: Secret) -> None:
-        check_size(key, _HASH_BYTES)
+    def __init__(self) -> None:
         #: What each of the two hashes is computed over: the padded key, and room for the rest.
         self._inner, self._outer = Secret(_SLOT_BYTES[-1]), Secret(_SLOT_BYTES[-1])
-        plain = key.reveal()
-        for block, (table, rest) in zip((self._inner, self._outer), _PADS, strict=True):
-            # One call for all bytes, instead of one step of Python for each.
-            padded = plain.translate(table)
-            ffi.memmove(block._pointer, padded, _HASH_BYTES)
-            ffi.memmove(block._pointer + _HASH_BYTES, rest, len(rest))
-            _overwrite(padded)
-        _overwrite(plain)
+        for block, pad in (self._inner, b"\x36"), (self._outer, b"\x5c"):
+            ffi.memmove(block._pointer, pad * _BLOCK_BYTES, _BLOCK_BYTES)
 
-    def __call__(self, *parts: Secret | bytes) -> Secret:
-        """The code of at most 128 bytes."""
-        inner, outer, size = self._inner.address(), self._outer.address(), _BLOCK_BYTES
-        if sum(map(len, parts)) > _BLOCK_BYTES:
-            raise ValueError(f"expected at most {_BLOCK_BYTES} bytes")
-        for part in parts:
-            source = part.address() if isinstance(part, Secret) else part
-            ffi.memmove(inner + size, source, len(part))
-            size += len(part)
+    def use(self, key: Secret) -> None:
+        """From here on with this key of 64 bytes."""
+        check_size(key, _HASH_BYTES)
+        plain = key.reveal()
+        inner, outer = plain.translate(_INNER), plain.translate(_OUTER)
+        ffi.memmove(self._inner._pointer, inner, _HASH_BYTES)
+        ffi.memmove(self._outer._pointer, outer, _HASH_BYTES)
+        for each in plain, inner, outer:
+            _overwrite(each)
+
+    def code(self, message: Any, size: int, last: int | None = None) -> Secret:
+        """The code of ``size`` bytes and of the byte ``last``, together at most 128."""
+        inner, outer = self._inner._pointer, self._outer._pointer
+        end = _BLOCK_BYTES + size
+        ffi.memmove(inner + _BLOCK_BYTES, message, size)
+        if last is not None:
+            inner[end] = last
+            end += 1
         code = Secret(_HASH_BYTES)
-        _hash(outer + _BLOCK_BYTES, inner, size)
+        _hash(outer + _BLOCK_BYTES, inner, end)
         _hash(code._pointer, outer, _BLOCK_BYTES + _HASH_BYTES)
         return code
 
-    def __enter__(self) -> "_Hmac":
-        return self
+    def forget(self) -> None:
+        """Overwrite the key and what was computed; the rest stays for the next key."""
+        for block in self._inner._pointer, self._outer._pointer:
+            lib.sodium_memzero(block, _HASH_BYTES)
+            lib.sodium_memzero(block + _BLOCK_BYTES, _SLOT_BYTES[-1] - _BLOCK_BYTES)
 
-    def __exit__(self, *_: object) -> None:
-        self._inner.wipe()
-        self._outer.wipe()
+
+#: Used by one ``hkdf`` at a time, and empty between them.
+_hmac = _Hmac()
+
+
+def hkdf(chaining_key: Secret, material: Secret | bytes) -> tuple[Secret, Secret]:
+    """Noise's HKDF, two outputs of 64 bytes, over HMAC-BLAKE2b (Noise, section 4.3).
+
+    ``material`` is at most 128 bytes.
+    """
+    size = len(material)
+    if size > _BLOCK_BYTES:
+        raise ValueError(f"expected at most {_BLOCK_BYTES} bytes")
+    try:
+        _hmac.use(chaining_key)
+        source = material.address() if isinstance(material, Secret) else material
+        with _hmac.code(source, size) as temporary:
+            _hmac.use(temporary)
+        first = _hmac.code(b"", 0, 1)
+        return first, _hmac.code(first.address(), _HASH_BYTES, 2)
+    finally:
+        _hmac.forget()
 
 
 def _hash(into: Any, message: Any, size: int) -> None:

@@ -34,6 +34,7 @@ from fantom_trio.nursery.admission import Admission, group_of
 from fantom_trio.nursery.connection import Connection, NotAdmitted
 from fantom_trio.nursery.descriptors import Door
 from fantom_trio.nursery.network import Listener, Stream
+from fantom_trio.nursery.strangers import Strangers
 from fantom_trio.nursery.tcp import TcpListener, TcpStream
 from fantom_trio.wire import Endpoint, Link, Role
 from tests.classic_peer import ClassicPeer
@@ -416,7 +417,7 @@ async def test_one_peer_has_eight_links_at_most(
 async def test_strangers_who_say_a_word_and_go_leave_a_bounded_trace(
     network: MemoryNetwork, autojump_clock: MockClock
 ) -> None:
-    limits = Limits(strangers=6, identities=10, stranger_log=7)
+    limits = Limits(strangers=6, identities=10, stranger_log=3)
     async with trio.open_nursery() as nursery, node_at(network, ALICE, limits) as alice:
         reading(alice, nursery)
         quiet = await link_natively(network.host(address(999)), 1)
@@ -428,7 +429,7 @@ async def test_strangers_who_say_a_word_and_go_leave_a_bounded_trace(
             await trio.sleep(10)
         assert len(alice.conversations) == 6
         assert len(alice.greeter.identities) <= 10 + 6
-        assert len(alice.strangers) == 7
+        assert len(alice.strangers) == 3
         # Who came alone from its network is still there.
         assert address(999) in [each.key.host for each in alice.conversations]
         assert not quiet.closed
@@ -488,7 +489,7 @@ async def test_who_was_forgotten_and_never_wrote_to_us_may_come_again(
 
 
 def deeds(strangers: Sequence[Stranger]) -> dict[str, dict[Deed, int]]:
-    return {each.host: dict(each.deeds) for each in strangers}
+    return {each.hosts[0]: dict(each.deeds) for each in strangers}
 
 
 async def test_strangers_are_listed_with_what_they_did(
@@ -529,6 +530,48 @@ async def test_strangers_are_listed_with_what_they_did(
         alice.burn()
         assert not alice.strangers
         nursery.cancel_scope.cancel()
+
+
+async def test_one_network_with_a_thousand_addresses_takes_one_place_among_the_strangers(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery, node_at(network, ALICE) as alice:
+        reading(alice, nursery)
+        others = [address(number) for number in range(1, 11)]
+        for other in others:
+            await knock(network.host(other), b"garbage\n")
+        for host in range(1000):
+            await knock(network.host(address(0, host + 1)), b"garbage\n")
+            await trio.sleep(0.5)
+        flood, *rest = alice.strangers
+        assert (flood.network, flood.knocks, flood.and_more) == ("2001:db8:bad::/64", 1000, True)
+        assert flood.hosts == tuple(address(0, host + 1) for host in range(64))
+        assert flood.deeds == {Violation.NOT_A_HANDSHAKE: 1000}
+        assert [each.hosts for each in rest] == [(other,) for other in reversed(others)]
+        assert not any(each.and_more for each in rest)
+        nursery.cancel_scope.cancel()
+
+
+def test_of_a_cable_each_address_is_a_stranger_by_itself_and_of_a_network_the_unknown_ones() -> (
+    None
+):
+    strangers = Strangers(Limits(), lambda: 0.0)
+    for host, zone in (
+        ("fe80::1", "eth0"), ("fe80::1", "eth1"), ("fe80::2", "eth0"),
+        (address(1), ""), (address(2), ""), (address(2, 2), ""),
+    ):  # fmt: skip
+        strangers.knocked(Endpoint(host, 40000, zone))
+    strangers.linked(Endpoint("fe80::1", 40000, "eth1"), LinkKind.NATIVE)
+
+    def listed(*known: str) -> list[tuple[tuple[str, ...], str, int]]:
+        them = strangers.snapshot(lambda peer: peer.host in known)
+        return [(each.hosts, each.zone, len(each.deeds)) for each in them]
+
+    cable = [(("fe80::2",), "eth0", 0), (("fe80::1",), "eth1", 1), (("fe80::1",), "eth0", 0)]
+    both = ((address(2), address(2, 2)), "", 0)
+    assert listed() == [both, ((address(1),), "", 0), *cable]
+    assert listed(address(1), address(2)) == [both, *cable]
+    assert listed(address(1), address(2), address(2, 2), "fe80::1") == cable[:1]
 
 
 async def test_garbage_right_behind_a_hello_is_the_strangers_fault(

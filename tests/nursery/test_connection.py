@@ -141,7 +141,7 @@ AWAITS = {
         "Connection.receive › Connection._read › TcpStream.receive_into",  # frame read
     },
     "outgoing": {
-        "dial › dial.<locals>.once › Tcp.connect",  # dial
+        "dial.<locals>.once › Tcp.connect › _connect",  # dial
         "Connection._shake_hands › Connection.send › TcpStream.send_all",
         "Connection._shake_hands › Connection._read › TcpStream.receive_into",
         "Connection.receive › Connection._read › TcpStream.receive_into",
@@ -150,7 +150,7 @@ AWAITS = {
     },
     "dial_back": {
         "Connection.receive › Connection._read › TcpStream.receive_into",
-        "dial › dial.<locals>.once › Tcp.connect",  # dial back
+        "dial.<locals>.once › Tcp.connect › _connect",  # dial back
         "carry_texts › Connection.send › TcpStream.send_all",
     },
     "native": {

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import pytest
@@ -160,9 +160,8 @@ def test_an_address_that_needs_no_zone_has_none() -> None:
 # Sockets that only pretend: what they were asked, and what becomes of it.
 
 
-class Pretended(trio.socket.SocketType):
-    def __init__(self, connecting: Callable[[], Awaitable[None]], can_bind: bool) -> None:
-        self.connecting = connecting
+class Pretended:
+    def __init__(self, can_bind: bool) -> None:
         self.can_bind = can_bind
         self.options: set[int] = set()
         self.bound: object = None
@@ -173,40 +172,44 @@ class Pretended(trio.socket.SocketType):
         if (level, value) == (socket.SOL_SOCKET, 1):
             self.options.add(option)
 
-    async def bind(self, address: Any) -> None:
+    def bind(self, address: Any) -> None:
         if not self.can_bind:
             raise OSError(errno.EADDRNOTAVAIL, "not ours")
         self.bound = address
-
-    async def connect(self, address: Any) -> None:
-        self.dialed = address
-        await trio.lowlevel.checkpoint()
-        await self.connecting()
 
     def close(self) -> None:
         self.closed = True
 
 
-class Network(trio.abc.SocketFactory):
+class Network:
     """Every connection fails with the next of ``errors``, the last for ever, or hangs."""
+
+    patch: pytest.MonkeyPatch
 
     def __init__(self, *errors: OSError, can_bind: bool = True) -> None:
         self.errors = list(errors)
         self.can_bind = can_bind
         self.sockets: list[Pretended] = []
         self.at: list[float] = []
-        trio.socket.set_custom_socket_factory(self)
+        self.patch.setattr(tcp, "_new_socket", self.socket)
+        self.patch.setattr(tcp, "_connect", self.connect)
 
-    async def connecting(self) -> None:
+    async def connect(self, sock: Pretended, address: Any) -> None:
+        sock.dialed = address
+        await trio.lowlevel.checkpoint()
         if self.errors:
             raise self.errors.pop(0) if len(self.errors) > 1 else self.errors[0]
         await trio.sleep_forever()
 
-    def socket(self, family: Any = 0, type: Any = 0, proto: int = 0) -> Pretended:
-        assert (family, type) == (socket.AF_INET6, socket.SOCK_STREAM)
+    def socket(self) -> Pretended:
         self.at.append(round(trio.current_time(), 3))
-        self.sockets.append(Pretended(self.connecting, self.can_bind))
+        self.sockets.append(Pretended(self.can_bind))
         return self.sockets[-1]
+
+
+@pytest.fixture(autouse=True)
+def _real_sockets_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    Network.patch = monkeypatch
 
 
 def system(number: int) -> OSError:

@@ -17,6 +17,7 @@ from fantom_trio.nursery import (
     Violation,
     Why,
 )
+from fantom_trio.nursery.admission import group_of
 from fantom_trio.nursery.conversation import ConversationKey
 from fantom_trio.repl.strangers import LATEST, describe, explain_deed, list_strangers
 from tests.nursery.ends import Peer, answer, peer_listener
@@ -31,13 +32,17 @@ DEEDS: list[Deed] = [*LinkKind, *Violation, *(why for why in Why if why is not W
 def stranger(
     host: str = "2001:db8::bad",
     deeds: Mapping[Deed, int] | None = None,
-    *,
+    *more: str,
+    and_more: bool = False,
     zone: str = "",
     knocks: int = 1,
     first_at: float = NOON,
     last_at: float = NOON,
 ) -> Stranger:
-    return Stranger(host, zone, first_at, last_at, knocks, MappingProxyType(deeds or {}))
+    return Stranger(
+        group_of(Endpoint(host, 0, zone)), zone, (host, *more), and_more,
+        first_at, last_at, knocks, MappingProxyType(deeds or {}),
+    )  # fmt: skip
 
 
 def listing(them: list[Stranger], *peers: Conversation, everyone: bool = False) -> list[str]:
@@ -73,6 +78,15 @@ def test_one_line_says_where_when_how_often_and_what() -> None:
 def test_who_came_once_and_waits_has_one_time_and_has_done_nothing() -> None:
     text = "[fe80::1%eth0] · 1 connection, 12:04 · it has done nothing yet"
     assert describe(stranger("fe80::1", zone="eth0"), NOON) == text
+
+
+def test_who_came_from_many_addresses_of_a_network_is_told_by_that() -> None:
+    deeds: dict[Deed, int] = {Violation.NOT_A_HANDSHAKE: 3}
+    them = stranger("2001:db8::1", deeds, "2001:db8::2", "2001:db8::3", knocks=3)
+    end = "3 connections, 12:04 · it sent something else than a handshake (3 times)"
+    assert describe(them, NOON) == f"2001:db8::/64 · 3 addresses · {end}"
+    them = stranger("2001:db8::1", deeds, "2001:db8::2", knocks=3, and_more=True)
+    assert describe(them, NOON) == f"2001:db8::/64 · more than 2 addresses · {end}"
 
 
 def test_what_is_not_of_today_has_its_date() -> None:
@@ -117,10 +131,12 @@ def test_who_only_had_links_and_is_heeded_is_no_stranger_any_more() -> None:
     linked = stranger(deeds={LinkKind.NATIVE: 3})
     broke = stranger(deeds={LinkKind.NATIVE: 3, Violation.REPLAY: 1})
     elsewhere = stranger("2001:db8::2", {LinkKind.NATIVE: 3})
+    beside = stranger("2001:db8::bad", {LinkKind.NATIVE: 3}, "2001:db8::3")
+    beyond = stranger(deeds={LinkKind.NATIVE: 3}, and_more=True)
     assert len(listing([linked, broke, elsewhere], peer)) == 4
     peer.want()
-    assert listing([linked, broke, elsewhere], peer) == [
-        HEADING, describe(broke, NOON), describe(elsewhere, NOON),
+    assert listing([linked, broke, elsewhere, beside, beyond], peer) == [
+        HEADING, *(describe(each, NOON) for each in (broke, elsewhere, beside, beyond)),
     ]  # fmt: skip
 
 
@@ -158,10 +174,10 @@ async def test_peers_lists_the_conversations_before_the_strangers() -> None:
 async def test_peers_counts_most_of_a_crowd_and_peers_all_lists_it() -> None:
     async with chat() as (app, paper):
         for number in range(LATEST + 2):
-            app.node._links.strangers.knocked(Endpoint(f"2001:db8::{number + 1:x}"))
+            app.node._links.strangers.knocked(Endpoint(f"2001:db8:{number + 1:x}::1"))
         for command, end in (
             ("/peers", "… 2 more: /peers all\n"),
-            ("/peers all", "[2001:db8::1] "),
+            ("/peers all", "[2001:db8:1::1] "),
         ):
             paper.written = ""
             paper.enter(command)

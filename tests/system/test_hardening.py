@@ -1,22 +1,21 @@
-"""What gets out of the process: into cores, other processes, files and crash reports."""
+"""What gets out of the process: into cores, other processes and crash reports."""
 
 import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
-from tests.person import CTRL_C, CTRL_R, Person
+from tests.person import CTRL_C, Person
 from tests.system.program import PROGRAM, following, free_port, running
 from tests.system.test_memory import STAYING, memory
 from tests.system.test_memory import pytestmark as reads_memory
 from tests.system.user import Sit
-from tests.wheel import build, install
 
 #: Tells what the system knows of the process when the first task is about to run.
 WATCHED = """
@@ -75,6 +74,48 @@ async def test_that_keys_are_not_locked_in_memory_is_told_at_the_start_and_by_th
         await program.expect_listener()
         await program.say("/doctor")
         await program.expect("· ! The system does not let this program lock its memory")
+
+
+#: Of what the system is asked at the start it refuses one thing.
+NO_PRCTL = (
+    "strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=prctl", "-e", "inject=prctl:error=EPERM",
+)  # fmt: skip
+NO_LIMIT = """
+import resource, sys
+from fantom_trio import cli
+def setrlimit(*them):
+    raise PermissionError
+resource.setrlimit = setrlimit
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        pytest.param(
+            [*NO_PRCTL, *PROGRAM],
+            "The system does not let this program close its memory: other programs",
+            marks=pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace"),
+        ),
+        (
+            [sys.executable, "-c", NO_LIMIT],
+            "The system does not let this program turn core dumps off: a crash may",
+        ),
+    ],
+    ids=["prctl", "setrlimit"],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="refuses what Linux is asked")
+async def test_a_way_out_that_stays_open_is_told_at_the_start_and_by_the_doctor(
+    command: list[str], told: str
+) -> None:
+    async with running("--loopback", "--port", str(free_port()), command=command) as program:
+        before = await program.expect(f"· {told}")
+        assert "The system does not" not in before
+        after = await program.expect("Listening on ")
+        assert "The system does not" not in after
+        await program.say("/doctor")
+        assert "The system does not" not in await program.expect(f"· ! {told}")
 
 
 # Crash reports: each bug has the secret in its exception, in the one before, and in a variable.
@@ -237,121 +278,6 @@ async def test_a_bug_of_follow_is_reported_by_place_and_not_by_value() -> None:
         assert_names_the_place(await follower.errors.rest(), place)
         assert await follower.end() == 1
         assert await once.end() == 5
-
-
-# Files.
-
-#: What makes or changes a file, or opens one.
-CALLS = (
-    "?open,openat,openat2,?creat,?mkdir,mkdirat,?mknod,mknodat,?rename,?renameat,renameat2"
-    ",?link,linkat,?symlink,symlinkat,truncate,memfd_create"
-)
-TO_WRITE = re.compile(r"O_(WRONLY|RDWR|CREAT|TRUNC|APPEND|TMPFILE)")
-#: A terminal of ours, and what takes everything.
-DEVICE = re.compile(r"/dev/(tty|null|pts/\d+)")
-
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-
-
-def traced(log: Path) -> list[str]:
-    """The beginning of a command whose calls are written to ``log``."""
-    return ["strace", "-f", "-qq", "-s", "4096", "-o", str(log), "-e", f"trace={CALLS}"]
-
-
-def written(log: Path) -> set[str]:
-    """The files that were made, or opened to be written to; of a renamed one the new name."""
-    return {path for path in _paths(log) if not DEVICE.fullmatch(path)}
-
-
-def _paths(log: Path) -> Iterator[str]:
-    for line in log.read_text().splitlines():
-        called = re.match(r"\d+ +(\w+)\(", line)
-        if called and (not called[1].startswith("open") or TO_WRITE.search(line)):
-            yield re.findall(r'"(.*?)"', line)[-1]
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the programs of an environment are that has the wheel installed."""
-    folder = tmp_path_factory.mktemp("wheel")
-    return install(build(folder, env={}), folder / "environment")
-
-
-@needs_strace
-def test_a_full_session_opens_no_file_to_write_but_the_language_and_the_terminal(
-    tmp_path: Path, sit: Sit, programs: Path
-) -> None:
-    home, log, port = tmp_path / "alice", tmp_path / "log", free_port()
-    home.mkdir()
-    command = [*traced(log), str(programs / "fantom-trio"), "--loopback", "--port", str(port)]
-    alice = Person(home, command, rows=50, columns=100, env={"PYTHONPATH": "", "EDITOR": "true"})
-    try:
-        alice.until(f"Listening on [::1]:{port}")
-        bob = sit("bob")
-        bob.enter(f"/connect [::1]:{port} as alice")
-        bob.until("1 alice ? ▸")
-        bob.enter("can you hear me?")
-        alice.until("to answer: /switch 1")
-        alice.type("\x1b1")
-        alice.until("can you hear me?")
-        alice.type("/na\t")
-        alice.until("/name")
-        alice.enter(f"{CTRL_C}/name 1 bob")
-        alice.until("1 bob ? ▸")
-        alice.enter("every word")
-        bob.until("every word")
-        alice.type("and with an editor\x18\x05")  # what opens one in a shell
-        alice.type(CTRL_C + CTRL_R + "every")
-        alice.until("search back: every")
-        alice.type(CTRL_C + CTRL_C)
-        alice.enter("/doctor")
-        alice.until("Your listener answers this machine")
-        for line, seen in (
-            ("/invite", "fantom:"),
-            ("/peers", "bob"),
-            ("/history 2", "(delivered)"),
-            ("/bell on", "The bell rings"),
-            ("/help", "Ctrl-R searches"),
-            ("/lang ru", "Теперь язык"),
-            ("/lang en", "The language is English now."),
-        ):
-            alice.enter("/clear")
-            alice.enter(line)
-            alice.until(seen)
-        bob.quit()
-        alice.until("bob is gone")
-        alice.enter("/burn")
-        alice.leave()
-    finally:
-        alice.close()
-    config = home / "config" / "fantom-trio"
-    # Written whole under a name of its own, then renamed.
-    kept = {path for path in written(log) if not path.startswith(f"{config}/tmp")}
-    assert kept == {str(config.parent), str(config), str(config / "language")}
-    assert [path.name for path in config.iterdir()] == ["language"]
-    assert sorted(path.name for path in home.iterdir()) == ["after", "before", "config"]
-
-
-@needs_strace
-async def test_the_pipe_modes_open_no_file_to_write(tmp_path: Path, programs: Path) -> None:
-    program = str(programs / "fantom-trio")
-    outside = {"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
-    logs = tmp_path / "follow", tmp_path / "once"
-    port = str(free_port())
-    options = ("--follow", "--loopback", "--port", port, "--count", "1")
-    async with running(
-        *options, command=[*traced(logs[0]), program], stderr=PIPE, env=outside
-    ) as follower:
-        await follower.errors.expect("Listening on ")
-        async with running(
-            "--once", f"[::1]:{port}", "text",
-            command=[*traced(logs[1]), program], stderr=PIPE, env=outside,
-        ) as once:  # fmt: skip
-            assert await once.end() == 0
-        assert await follower.end() == 0
-    for log in logs:
-        assert "fantom_trio" in log.read_text()  # it was the installed one that ran
-        assert written(log) == set()
 
 
 # Memory.

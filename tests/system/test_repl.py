@@ -62,10 +62,10 @@ def test_switching_keeps_two_peers_apart(sit: Sit) -> None:
     alice.enter(f"/connect {carol.address} as carol")
     alice.sees("carol is here")
     alice.until(lambda: alice.prompt == "1 bob ? ▸")  # nothing but the user changes it
-    for other in (bob, carol):
-        other.until("to answer: /switch 1")
-        other.enter("/switch 1")
-        other.until("? ▸")
+    for each in (bob, carol):
+        each.until("to answer: /switch 1")
+        each.enter("/switch 1")
+        each.until("? ▸")
     alice.enter("for bob only")
     bob.until("for bob only")
     alice.enter("/switch carol")

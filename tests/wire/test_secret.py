@@ -4,6 +4,8 @@ import copy
 import gc
 import pickle
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -45,6 +47,19 @@ def test_a_forgotten_secret_is_wiped_when_it_is_collected() -> None:
     del key
     gc.collect()
     assert bytes_at(slot) == bytes(64)
+
+
+#: A secret that goes when the names of its own file are gone: something holds both for longer.
+FORGETFUL = """
+import sys
+from fantom_trio.wire import secret
+sys.held = secret, secret.Secret.random(32)
+"""
+
+
+def test_secrets_that_live_until_the_program_ends_disturb_nothing() -> None:
+    ended = subprocess.run([sys.executable, "-c", FORGETFUL], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_wiping_one_secret_leaves_its_neighbours() -> None:

@@ -7,13 +7,14 @@ import pytest
 
 from fantom_trio.nursery import invites, trials
 from fantom_trio.nursery.limits import Limits
-from fantom_trio.wire import delivery, frames
+from fantom_trio.wire import classic, delivery, frames
 from tests.model.spin import RUNS
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "security.md").read_text()
 NAMED = re.findall(r"`([^`\n]+)`", PAGE)
 PLACES = {
+    "classic": classic,
     "frames": frames,
     "delivery": delivery,
     "limits": Limits(),

@@ -36,6 +36,8 @@ async def take_texts(connection: Connection, join: Join, teller: Teller) -> None
             conversation = await join(connection, replace(connection.peer, port=port))
         if said and conversation is not None:
             await _take(conversation, connection.peer, said, teller)
+        if conversation is not None and not conversation.strange:
+            connection.turns = None
 
 
 async def _take(

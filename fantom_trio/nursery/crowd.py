@@ -7,6 +7,7 @@ from fantom_trio.nursery.conversation import Conversation
 from fantom_trio.nursery.identity import Identities
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.strangers import Strangers
+from fantom_trio.nursery.turns import Turns
 from fantom_trio.wire import Role
 
 __all__ = ["Crowd"]
@@ -27,11 +28,20 @@ class Crowd:
         self._identities = identities
         self._book = book
         self._strangers = strangers
+        #: What those say who are not known is looked at in turns.
+        self.turns = Turns()
         self._groups: dict[Connection, str] = {}
         self._owners: dict[Connection, Conversation] = {}
 
     def __len__(self) -> int:
         return len(self._groups)
+
+    def knocked(self, connection: Connection, *, asked: bool) -> None:
+        """Somebody connected; ``asked``: because we wanted a connection from there."""
+        known = self._identities.know(connection.peer)
+        connection.turns = None if known else self.turns
+        if not (known or asked):
+            self._strangers.knocked(connection.peer)
 
     def enter(self, connection: Connection) -> None:
         """A place for ``connection`` until ``leave``; raises ``NotAdmitted``."""
@@ -60,6 +70,7 @@ class Crowd:
     def joined(self, connection: Connection, conversation: Conversation) -> None:
         """The link is ``conversation``'s from here on; whatever is too much for it goes."""
         self._owners[connection] = conversation
+        connection.turns = self.turns if conversation.strange else None
         if conversation.identity is not None:
             self._identities.linked(conversation.identity, connection.peer)
         if connection.role is Role.LISTENER and not conversation.verified:

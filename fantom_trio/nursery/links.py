@@ -93,8 +93,7 @@ class Links(DialBacks):
         came = [each for host, each in self._asked if host == stream.peer.host]
         for each in came:
             each.set()
-        if not (came or greeter.identities.know(stream.peer)):
-            self.strangers.knocked(stream.peer)
+        self._crowd.knocked(connection, asked=bool(came))
         ending = await connection.run(lambda: self._meet(connection))
         if not (came and ending.violation is Violation.CLOSED_IN_HANDSHAKE):
             await self._ended(connection, ending)

@@ -81,10 +81,8 @@ class _Reader:
             events = await self._connection.receive()
             patience.heard()
             await self._take(events)
-            if self._conversation.strange:
-                # One of them after the other: together they get no more time than one known peer.
-                async with self._teller.turn_of_strangers:
-                    await trio.lowlevel.checkpoint()
+            if self._connection.turns is not None and not self._conversation.strange:
+                self._connection.turns = None
 
     async def _take(self, events: list[Event]) -> None:
         """All of one read; where it ends in a fault, what came before counts."""

@@ -24,8 +24,6 @@ class Teller:
     ) -> None:
         self.limits = limits
         self.now = now
-        #: Whose reader may go on: known peers do not wait for it.
-        self.turn_of_strangers = trio.Lock()
         self._nursery = nursery
         self._tell: trio.MemorySendChannel[NodeEvent]
         self.events: trio.MemoryReceiveChannel[NodeEvent]

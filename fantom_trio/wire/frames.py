@@ -11,6 +11,7 @@ from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Vio
 __all__ = [
     "MAX_FRAME",
     "MAX_LINE",
+    "MAX_ROOM",
     "PREFIX_BYTES",
     "ReceiveBuffer",
     "length_at",
@@ -26,10 +27,10 @@ MAX_FRAME = 64 * 1024
 MAX_LINE = 2048
 #: A read starts with this much room, bytes, and gets up to the maximum when it fills it.
 _MIN_ROOM = 16 * 1024
-_MAX_ROOM = 256 * 1024
+MAX_ROOM = 256 * 1024
 
 #: What a buffer with the most room is as large as: before the room, the beginning of a frame.
-_LARGE = _MAX_ROOM + PREFIX_BYTES + MAX_FRAME
+_LARGE = MAX_ROOM + PREFIX_BYTES + MAX_FRAME
 #: The memory of the last such buffer, at most one: the system takes its time to give so much.
 _spare: list[bytearray] = []
 
@@ -69,7 +70,7 @@ def split_text(text: str, limit: int) -> list[bytes]:
 
 
 def _memory(size: int) -> bytearray:
-    if not _MAX_ROOM <= size <= _LARGE:
+    if not MAX_ROOM <= size <= _LARGE:
         return bytearray(size)
     return _spare.pop() if _spare else bytearray(_LARGE)
 
@@ -93,7 +94,7 @@ class ReceiveBuffer:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def lend(self, at_most: int = _MAX_ROOM) -> memoryview:
+    def lend(self, at_most: int = MAX_ROOM) -> memoryview:
         """Room to read into, at least one byte; say with ``filled`` how much of it was used."""
         tail, room = len(self), min(self._room, at_most)
         if room <= 0:
@@ -111,7 +112,7 @@ class ReceiveBuffer:
         if not 0 <= count <= len(self.data) - self.stop:
             raise LocalProtocolError(f"{count} bytes are more than were lent")
         if count >= self._room:
-            self._room = min(self._room * 4, _MAX_ROOM)
+            self._room = min(self._room * 4, MAX_ROOM)
         elif count < self._room // 16:
             self._room = max(self._room // 4, _MIN_ROOM)
         self.stop += count

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from fantom_trio.wire import classic, native
 from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
 from fantom_trio.wire.events import Event, HandshakeDone, LinkKind, PeerClosed, Role
-from fantom_trio.wire.frames import MAX_LINE, ReceiveBuffer
+from fantom_trio.wire.frames import MAX_LINE, MAX_ROOM, ReceiveBuffer
 from fantom_trio.wire.records import Record
 from fantom_trio.wire.secret import KEY_BYTES, KeyPair
 from fantom_trio.wire.stream import RecordReader, RecordWriter
@@ -80,13 +80,13 @@ class Link:
 
     # Bytes in, events out.
 
-    def buffer(self) -> memoryview:
+    def buffer(self, at_most: int = MAX_ROOM) -> memoryview:
         """Room for the next read, one byte or more; it is good until ``received``."""
         self._refuse_if_wiped()
         if self._step in (Link._read_handshake_line, Link._read_answer_line):
             # The 2,048 bytes of the line count the whole buffer.
             return self._buffer.lend(MAX_LINE - len(self._buffer))
-        return self._buffer.lend()
+        return self._buffer.lend(at_most)
 
     def received(self, count: int) -> None:
         """``count`` bytes were read into ``buffer()``; 0 is the peer's end."""

@@ -35,6 +35,7 @@ from fantom_trio.nursery.connection import Connection, NotAdmitted
 from fantom_trio.nursery.descriptors import Door
 from fantom_trio.nursery.network import Listener, Stream
 from fantom_trio.nursery.tcp import TcpListener, TcpStream
+from fantom_trio.nursery.turns import Turns
 from fantom_trio.wire import Endpoint, Link, Role
 from tests.classic_peer import ClassicPeer
 from tests.nursery.ends import PATIENCE, Peer, listening_node, next_event, next_texts
@@ -578,6 +579,39 @@ async def test_what_known_peers_say_does_not_wait_behind_news_of_strangers(
         assert isinstance(waiting[-1], Received)
         assert len(alice.strangers) == 64
         nursery.cancel_scope.cancel()
+
+
+# Whose turn it is.
+
+
+async def test_of_strangers_one_goes_on_in_each_round_and_none_is_forgotten() -> None:
+    turns, went, most = Turns(), list[int](), 0
+
+    async def be_stranger(number: int) -> None:
+        await turns.wait()
+        went.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(50):
+            nursery.start_soon(be_stranger, number)
+        await trio.lowlevel.checkpoint()
+        while len(went) < 50:
+            before = len(went)
+            await trio.lowlevel.checkpoint()
+            most = max(most, len(went) - before)
+    assert most == 1
+    assert sorted(went) == list(range(50))
+
+
+async def test_strangers_who_wait_for_each_other_are_read_in_small_pieces() -> None:
+    turns = Turns()
+    assert turns.most_bytes == 256 * 1024
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(turns.wait)
+        await trio.lowlevel.checkpoint()
+        assert turns.most_bytes == 16 * 1024
+    assert turns.most_bytes == 256 * 1024
 
 
 # Descriptors.

@@ -152,7 +152,8 @@ class _Reader:
         if delivered:
             await self._teller.offer(Delivered(self._conversation, delivered))
         while self._session.outcomes:
-            await self._teller.tell(Verifying(self._conversation, self._session.outcomes[0]))
+            told = Verifying(self._conversation, self._session.outcomes[0])
+            await self._teller.tell_of(self._conversation, told)
             del self._session.outcomes[0]
 
     def _bye(self, bye: Bye) -> None:

@@ -54,7 +54,9 @@ LIMITS = Limits(
     strangers_bytes=64 * 1024, identities=4, stranger_log=3, events=8,
 )  # fmt: skip
 MAX_STEPS = 40
-PAUSES = (0, 0, 0.01, 0.1, 1, 5, 11, 16, 46, 100, 600)
+PAUSES = (0, 0, 0.01, 0.1, 1, 5, 11, 16, 46, 61, 100)
+#: All pauses together, seconds: what a quiet hour costs is signs of life, and nothing new.
+MAX_PAUSE = 150
 JUMPS = (-1e9, -3600, 3600, 1e9)
 RECOVERY_SECONDS = 45 + 60 + 20
 PATIENCE = 100_000
@@ -66,6 +68,7 @@ def run(data: bytes) -> None:
     seed, delay = choices.number(256), choices.pick((0.0, 0.02, 0.3))
     with all_wiped(), deterministic(seed):
         network = MemoryNetwork(random.Random(seed), (0.0, delay))
+        network.whole_reads = 0.75  # that a read may get any part is sought by others, and faster
         trio.run(_Story(choices, network).run, clock=MockClock(autojump_threshold=0))
 
 
@@ -77,6 +80,7 @@ class _Story:
         self.listeners: dict[str, MemoryListener] = {}
         self.events: list[NodeEvent] = []
         self.ahead = 0.0
+        self.pause_left: float = MAX_PAUSE
         self.slow = choices.number(4) == 1
         self.written: dict[Node, list[Message]] = {}
         self._numbers = itertools.count()
@@ -193,7 +197,9 @@ class _Story:
             await guest.leave(self.choices.number(4))
 
     async def _pause(self) -> None:
-        await trio.sleep(self.choices.pick(PAUSES))
+        pause = min(self.choices.pick(PAUSES), self.pause_left)
+        self.pause_left -= pause
+        await trio.sleep(pause)
 
     async def _write(self) -> None:
         """Alice and Bob to each other, or Alice to anybody."""

@@ -95,7 +95,8 @@ class Crowd:
             assert connection.link.kind is not None
             self._strangers.linked(connection.peer, connection.link.kind)
         native = [session.connection for session in conversation.sessions]
-        links = [each for each in (*conversation.incoming, *native) if each.ending is None]
+        # One that says goodbye counts until it is gone: newer ones may come faster than that takes.
+        links = [each for each in (*conversation.incoming, *native) if not each.scope.cancel_called]
         if len(links) > self._limits.links_of_peer:
             min(links, key=lambda each: each.began).turn_out()
         for each in self._book.surplus():

@@ -37,6 +37,7 @@ from fantom_trio.wire import Endpoint, Invite, Secret, fingerprint
 from tests.fuzz.choices import Choices, compose
 from tests.fuzz.guests import Guest, static_key
 from tests.fuzz.harness import Harness, all_wiped, front_and_numbers
+from tests.fuzz.known_first import KnownFirst
 from tests.nursery.lives import EPOCH, deterministic
 from tests.nursery.memory_network import MemoryListener, MemoryNetwork
 from tests.wire.native_ends import public_of
@@ -93,6 +94,7 @@ class _Story:
                 self._node(Limits(), BOB) as self.bob,
             ):
                 self.nursery = nursery
+                KnownFirst(self.alice, LIMITS)
                 self.written = {self.alice: [], self.bob: []}
                 nursery.start_soon(self._hear, self.alice)
                 nursery.start_soon(self._hear, self.bob)
@@ -353,6 +355,7 @@ def _talks(guest: int, *numbers: int) -> tuple[int, ...]:
 
 
 _SAY, _VERIFY, _ACK, _KNOCK = (5, 0, 2), (11, 0, 0, 0, 0), (9, 1), (10, 1)
+_MET = (*_knocks(0, 3, 0), 12, 4)
 _SEEDS = [
     compose(b"hello from alice", *_HEAD, 7, 0, 5, 7, 1, 6, 12, 4, 9, 2, 12, 5, 7, 0, 3),
     compose(b"GET / HTTP/1.0\n\n", *_HEAD, *_knocks(0, 0), *_talks(0, 0, 16), 12, 4),
@@ -363,6 +366,10 @@ _SEEDS = [
     compose(b"", *_HEAD, *_knocks(2, 3), *_talks(0, 11, 0, 1, 0, 0), 12, 4, 11, 5, 0, 12, 4),
     compose(b"", *_HEAD, *(n for at in (0, 0, 1, 2, 2, 3, 3, 4, 0) for n in _knocks(at, 0)), 12, 4),
     compose(b"", *_HEAD, *(n for at in range(8) for n in _knocks(at % 5, 3, at)), 12, 4, 12, 7),
+    # A verified one, another from there, and strangers who fill the house, or are its neighbours.
+    compose(b"", *_HEAD, *_MET, *(n for at in (0, 1, 1, 2, 3, 4, 4) for n in _knocks(at, 0))),
+    compose(b"", *_HEAD, *_MET, *_knocks(1, 0) * 7, *_knocks(0, 3, 0), 12, 4),
+    compose(b"", *_HEAD, *_MET, *(n for at in range(1, 5) for n in _knocks(at, 3, at)), 12, 4),
     compose(b"", *_HEAD, *_knocks(2, 0) * 7, 12, 6, 5, 2, 3, 2, 1, 12, 6, 12, 4),
     compose(b"", *_HEAD, *(n for at in range(5) for n in _knocks(at, 3, at + 1)), 12, 4, 12, 7),
     compose(b"", *_HEAD, 5, 0, 2, 1, 0, 12, 4, 7, 2, 0, 0, 5, 1, 1, 2, 0, 12, 4, 5, 2, 2, 3, 1),

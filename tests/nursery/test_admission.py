@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -41,7 +42,7 @@ from fantom_trio.wire import Endpoint, Link, Role
 from tests.classic_peer import ClassicPeer
 from tests.nursery.ends import PATIENCE, Peer, listening_node, next_event, next_texts
 from tests.nursery.memory_network import Host, MemoryNetwork, MemoryStream
-from tests.wire.native_ends import NativePeer
+from tests.wire.native_ends import NativePeer, public_of
 
 ALICE, BOB = Endpoint("2001:db8:a::1", 40001), Endpoint("2001:db8:b::1", 40002)
 #: On a clock that jumps.
@@ -291,10 +292,16 @@ async def knock(host: Host, data: bytes = b"") -> MemoryStream:
 
 
 async def link_natively(
-    host: Host, texts: int = 0, size: int = 1, *, port: int = 0, more: bytes = b""
+    host: Host,
+    texts: int = 0,
+    size: int = 1,
+    *,
+    port: int = 0,
+    more: bytes = b"",
+    static: bytes | None = None,
 ) -> MemoryStream:
     """A native peer with a new key, which says some texts; ``more`` comes behind its hello."""
-    peer = NativePeer()
+    peer = NativePeer(static)
     stream = await knock(host, peer.line())
     answer = b""
     while not answer.endswith(b"\n"):
@@ -412,6 +419,25 @@ async def test_one_peer_has_eight_links_at_most(
         await trio.sleep(1)
         (one,) = alice.conversations
         assert len(one.incoming) == 8
+        nursery.cancel_scope.cancel()
+
+
+async def test_links_that_say_goodbye_count_until_they_are_gone(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE, Limits(links_of_peer=2, knocks_burst=100)) as alice,
+    ):
+        reading(alice, nursery)
+        # Of the two Alice is to judge which link goes.
+        own, keys = alice.greeter.own.public, (bytes([n]) * 32 for n in itertools.count(1))
+        static, most = next(each for each in keys if public_of(each) > own), 0
+        for _ in range(12):  # each replaces the one before, and none answers Alice's goodbye
+            await link_natively(network.host(address(1)), static=static)
+            await trio.sleep(0.1)
+            most = max(most, *(len(each.sessions) for each in alice.conversations))
+        assert most <= 3
         nursery.cancel_scope.cancel()
 
 

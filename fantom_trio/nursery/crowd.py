@@ -32,7 +32,7 @@ class Crowd:
         self._book = book
         self._strangers = strangers
         #: What those say who are not known is looked at in turns.
-        self.turns = Turns()
+        self.turns = Turns(limits)
         self._groups: dict[Connection, str] = {}
         self._owners: dict[Connection, Conversation] = {}
 

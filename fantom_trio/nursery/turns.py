@@ -2,11 +2,10 @@
 
 import trio
 
-__all__ = ["Turns"]
+from fantom_trio.nursery.limits import Limits
+from fantom_trio.wire.frames import MAX_ROOM
 
-#: Read at once while others wait for a turn, bytes: a millisecond's work, whatever it says.
-_CONTENDED_BYTES = 16 * 1024
-_ALONE_BYTES = 256 * 1024
+__all__ = ["Turns"]
 
 
 class Turns:
@@ -16,9 +15,10 @@ class Turns:
     stands a read of one stranger, and not one of every stranger there is.
     """
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_limits", "_lock")
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._lock = trio.Lock()
 
     async def wait(self) -> None:
@@ -30,4 +30,4 @@ class Turns:
     def most_bytes(self) -> int:
         """How much may be read for one turn."""
         waiting = self._lock.statistics().tasks_waiting
-        return _CONTENDED_BYTES if waiting else _ALONE_BYTES
+        return self._limits.stranger_read_bytes if waiting else MAX_ROOM

@@ -78,8 +78,8 @@ def _memory(size: int) -> bytearray:
 class ReceiveBuffer:
     """The bytes of one link that are not parsed yet: read into it, parse in place, take.
 
-    It holds no memory while it is empty, and never more than 320 KiB. Only what went over the wire
-    ever stands in it, so nothing is overwritten.
+    It holds no memory while it is empty, and never more than 320 KiB, or 128 KiB after ``tidy``.
+    Only what went over the wire ever stands in it, so nothing is overwritten.
     """
 
     __slots__ = ("_room", "data", "start", "stop")
@@ -152,9 +152,13 @@ class ReceiveBuffer:
         return bytes(memoryview(self.data)[self.start : min(self.stop, self.start + count)])
 
     def tidy(self) -> None:
-        """Let the memory go when nothing is left."""
+        """Let the memory go that nothing is left in: whoever stops in a frame is silent for long."""
         if not self:
             self.drop()
+        elif len(self.data) - len(self) >= MAX_FRAME:
+            rest = self.data[self.start : self.stop]
+            self.drop()
+            self.data, self.stop = rest, len(rest)
 
     def drop(self) -> None:
         """Let everything go."""

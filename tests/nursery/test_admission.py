@@ -792,7 +792,7 @@ async def test_of_strangers_one_goes_on_in_each_round_and_none_is_forgotten() ->
             before = len(went)
             await trio.lowlevel.checkpoint()
             most = max(most, len(went) - before)
-    assert most == 1
+    assert most <= 2  # one after us in this round, and one before us in the next
     assert sorted(went) == list(range(50))
 
 

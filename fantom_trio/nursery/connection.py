@@ -249,7 +249,7 @@ class Connection:
             else:
                 most = self.turns.most_bytes
                 count = await self._stream.receive_into(lambda: self.link.buffer(most))
-                await self.turns.wait()
+                await self.turns.wait(self.began)
             self.link.received(count)
             self.heard = tick()
             events = self.link.events()

@@ -15,16 +15,20 @@ class Turns:
     stands a read of one stranger, and not one of every stranger there is.
     """
 
-    __slots__ = ("_limits", "_lock")
+    __slots__ = ("_latest", "_limits", "_lock")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lock = trio.Lock()
+        self._latest = 0
 
-    async def wait(self) -> None:
-        """Until the caller may go on; nothing is left behind when it is cancelled."""
+    async def wait(self, stranger: int) -> None:
+        """Until the link of that number may go on; nothing is left behind when it is cancelled."""
+        if stranger == self._latest and not self._lock.locked():  # it is the only one that talks
+            return
         async with self._lock:
             await trio.lowlevel.checkpoint()
+            self._latest = stranger
 
     @property
     def most_bytes(self) -> int:

@@ -152,7 +152,7 @@ class ReceiveBuffer:
         return bytes(memoryview(self.data)[self.start : min(self.stop, self.start + count)])
 
     def tidy(self) -> None:
-        """Let the memory go that nothing is left in: whoever stops in a frame is silent for long."""
+        """Let the memory go that nothing is left in: who stops in a frame may do so for long."""
         if not self:
             self.drop()
         elif len(self.data) - len(self) >= MAX_FRAME:

@@ -781,11 +781,11 @@ async def test_of_strangers_one_goes_on_in_each_round_and_none_is_forgotten() ->
     turns, went, most = Turns(Limits()), list[int](), 0
 
     async def be_stranger(number: int) -> None:
-        await turns.wait()
+        await turns.wait(number)
         went.append(number)
 
     async with trio.open_nursery() as nursery:
-        for number in range(50):
+        for number in range(1, 51):
             nursery.start_soon(be_stranger, number)
         await trio.lowlevel.checkpoint()
         while len(went) < 50:
@@ -793,15 +793,25 @@ async def test_of_strangers_one_goes_on_in_each_round_and_none_is_forgotten() ->
             await trio.lowlevel.checkpoint()
             most = max(most, len(went) - before)
     assert most <= 2  # one after us in this round, and one before us in the next
-    assert sorted(went) == list(range(50))
+    assert sorted(went) == list(range(1, 51))
+
+
+async def test_a_stranger_who_talks_alone_waits_for_nobody() -> None:
+    turns = Turns(Limits())
+    await turns.wait(1)
+    with trio.move_on_after(0) as scope:  # whoever waits is cancelled
+        await turns.wait(1)
+        assert not scope.cancelled_caught
+        await turns.wait(2)
+        raise AssertionError
 
 
 async def test_strangers_who_wait_for_each_other_are_read_in_small_pieces() -> None:
     turns = Turns(Limits())
     assert turns.most_bytes == 256 * 1024
     async with trio.open_nursery() as nursery:
-        for _ in range(5):
-            nursery.start_soon(turns.wait)
+        for number in range(1, 6):
+            nursery.start_soon(turns.wait, number)
         for _ in range(2):  # in the first round the others may come after us
             await trio.lowlevel.checkpoint()
         assert turns.most_bytes == 16 * 1024

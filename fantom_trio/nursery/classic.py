@@ -35,8 +35,9 @@ async def take_texts(connection: Connection, join: Join, teller: Teller) -> None
             port = said[0].sender.port if said[0].sender else 0
             conversation = await join(connection, replace(connection.peer, port=port))
         if said and conversation is not None:
-            connection.link.roomy = not conversation.strange
             await _take(conversation, connection.peer, said, teller)
+        if conversation is not None and not conversation.strange:
+            connection.turns = None
 
 
 async def _take(

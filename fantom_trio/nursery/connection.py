@@ -13,6 +13,7 @@ import trio
 
 from fantom_trio.nursery.errors import ConnectionLost
 from fantom_trio.nursery.network import Stream
+from fantom_trio.nursery.turns import Turns
 from fantom_trio.wire import (
     Bye,
     Endpoint,
@@ -106,7 +107,7 @@ class Connection:
 
     __slots__ = (
         "__weakref__", "_sending", "_stream", "_unheard", "began", "ending", "heard", "hello",
-        "hello_sent", "here", "identity", "link", "peer", "scope",
+        "hello_sent", "here", "identity", "link", "peer", "scope", "turns",
     )  # fmt: skip
 
     #: Of a native link, after the handshake: who it is, and what each side said first.
@@ -126,6 +127,8 @@ class Connection:
         self.ending: Ending | None = None
         #: When something came last, by ``tick``.
         self.heard = self.began
+        #: Where what was read waits until it is looked at; None: not at all.
+        self.turns: Turns | None = None
         self._stream = stream
         self._sending = False
         self._unheard: list[Event] = []
@@ -233,7 +236,8 @@ class Connection:
     async def receive(self) -> list[Event]:
         """What the next read means: at least one event, all of one read together.
 
-        Raises ``RemoteProtocolError`` or ``ConnectionLost``. Nothing is lost when it is cancelled.
+        Raises ``RemoteProtocolError`` or ``ConnectionLost``. Cancelled while it waits for a turn,
+        what was read is lost; nothing is otherwise.
         """
         if self._unheard:
             unheard, self._unheard = self._unheard, []
@@ -245,7 +249,13 @@ class Connection:
     async def _read(self) -> list[Event]:
         """What one more read means, which may be nothing yet."""
         if not (events := self.link.events()):
-            self.link.received(await self._stream.receive_into(self.link.buffer))
+            if self.turns is None:
+                count = await self._stream.receive_into(self.link.buffer)
+            else:
+                most = self.turns.most_bytes
+                count = await self._stream.receive_into(lambda: self.link.buffer(most))
+                await self.turns.wait(self.began)
+            self.link.received(count)
             self.heard = tick()
             events = self.link.events()
         return events

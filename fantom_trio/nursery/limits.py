@@ -107,6 +107,9 @@ class Limits(Struct, frozen=True):
     #: With so many on their way, nothing is said of strangers who come and go: the screen takes one
     #: after the other, and what a known peer says would wait behind all of theirs.
     stranger_events: int = 8
+    #: Read of one stranger at once while others wait for their turn: a millisecond's work, whatever
+    #: it says. Every stranger's buffer may be as large, and hold a frame besides.
+    stranger_read_bytes: int = 16 * 1024
     #: How long a classic link may wait for the screen: its dialer crashes when it stalls for long.
     stall_seconds: float = 1
 

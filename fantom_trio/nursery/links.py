@@ -93,8 +93,7 @@ class Links(DialBacks):
         came = [each for host, each in self._asked if host == stream.peer.host]
         for each in came:
             each.set()
-        if not (came or greeter.identities.know(stream.peer)):
-            self.strangers.knocked(stream.peer)
+        self._crowd.knocked(connection, asked=bool(came))
         ending = await connection.run(lambda: self._meet(connection))
         if not (came and ending.violation is Violation.CLOSED_IN_HANDSHAKE):
             await self._ended(connection, ending)
@@ -124,7 +123,7 @@ class Links(DialBacks):
         conversation.incoming.append(connection)
         self._crowd.joined(connection, conversation)
         up = LinkUp(conversation, Role.LISTENER, LinkKind.CLASSIC, first)
-        await (self._teller.mention(up) if conversation.strange else self._teller.offer(up))
+        await self._teller.mention_of(conversation, up)
         return conversation
 
     def make_room(self) -> None:
@@ -219,7 +218,8 @@ class Links(DialBacks):
             stopped = outgoing.scope.cancel_called or failed.problem.final
             if outgoing.resumes and not stopped and conversation.session is None:
                 self.dial(conversation, again=True)
-            await self._teller.tell(DialFailed(conversation, outgoing.endpoint, failed))
+            told = DialFailed(conversation, outgoing.endpoint, failed)
+            await self._teller.tell_of(conversation, told)
         elif connection is None:
             self._clear(conversation, outgoing)
             if outgoing.resumes and conversation.session is None:  # that other link broke already
@@ -238,7 +238,7 @@ class Links(DialBacks):
         if not outgoing.again:
             await self._teller.tell(Dialing(conversation, outgoing.endpoint))
             return None if outgoing.overtaken else await self._dial(conversation, outgoing)
-        await self._teller.tell(Redialing(conversation, outgoing.endpoint))
+        await self._teller.tell_of(conversation, Redialing(conversation, outgoing.endpoint))
         while True:
             pause = conversation.redial_pause or self._limits.first_pause
             # What the user hurries says nothing of how long it will take.
@@ -384,9 +384,10 @@ class Links(DialBacks):
         if binding.absorbed is not None:
             await self._teller.tell(Merged(binding.absorbed, conversation))
         up = LinkUp(conversation, connection.role, LinkKind.NATIVE, first, binding.stranger_at)
-        # A stranger in a known place is not to be missed, however slow the screen is.
-        offer = self._teller.mention if conversation.strange else self._teller.offer
-        await (offer(up) if up.stranger_at is None else self._teller.tell(up))
+        if up.stranger_at is None or up.stranger_at.strange:
+            await self._teller.mention_of(conversation, up)
+        else:  # a stranger in a known place is not to be missed, however slow the screen is
+            await self._teller.tell_of(conversation, up)
         if delivered:
             await self._teller.offer(Delivered(conversation, delivered))
         await converse(session, conversation, self._teller, acknowledge=self._acknowledge)

@@ -81,12 +81,8 @@ class _Reader:
             events = await self._connection.receive()
             patience.heard()
             await self._take(events)
-            strange = self._conversation.strange
-            self._connection.link.roomy = not strange
-            if strange:
-                # One of them after the other: together they get no more time than one known peer.
-                async with self._teller.turn_of_strangers:
-                    await trio.lowlevel.checkpoint()
+            if self._connection.turns is not None and not self._conversation.strange:
+                self._connection.turns = None
 
     async def _take(self, events: list[Event]) -> None:
         """All of one read; where it ends in a fault, what came before counts."""
@@ -156,7 +152,8 @@ class _Reader:
         if delivered:
             await self._teller.offer(Delivered(self._conversation, delivered))
         while self._session.outcomes:
-            await self._teller.tell(Verifying(self._conversation, self._session.outcomes[0]))
+            told = Verifying(self._conversation, self._session.outcomes[0])
+            await self._teller.tell_of(self._conversation, told)
             del self._session.outcomes[0]
 
     def _bye(self, bye: Bye) -> None:

@@ -13,7 +13,7 @@ from fantom_trio.nursery.connection import Ending, Why
 from fantom_trio.nursery.conversation import Conversation
 from fantom_trio.nursery.descriptors import Door, most_descriptors
 from fantom_trio.nursery.errors import DialError, DialProblem
-from fantom_trio.nursery.events import DescriptorsOut, NodeEvent
+from fantom_trio.nursery.events import DescriptorsOut
 from fantom_trio.nursery.greeter import Greeter
 from fantom_trio.nursery.identity import Identities
 from fantom_trio.nursery.limits import Limits
@@ -103,7 +103,7 @@ class Node:
         self._moving = trio.Lock()  # of the listener
         self._book = Book(limits)
         self._teller = Teller(nursery, limits, now)
-        self.events: trio.MemoryReceiveChannel[NodeEvent] = self._teller.events
+        self.events = self._teller.events
         self._links = Links(
             nursery, limits, self.greeter, self._book, self._teller, own_port=own_port,
             acknowledge=acknowledge, network=network, rng=rng,

@@ -10,7 +10,41 @@ from fantom_trio.nursery.events import HistoryFull, NodeEvent, NotShown, Receive
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.nursery.message import Message
 
-__all__ = ["Teller"]
+__all__ = ["Events", "Teller"]
+
+
+class Events(trio.abc.ReceiveChannel[NodeEvent]):
+    """What happened, oldest first; whoever waits for room hears of each that is taken."""
+
+    def __init__(self, channel: trio.MemoryReceiveChannel[NodeEvent]) -> None:
+        self._channel = channel
+        self._taken = trio.Event()
+
+    async def receive(self) -> NodeEvent:
+        """The next; cancelled, it has taken none."""
+        event = await self._channel.receive()
+        self._taken.set()
+        return event
+
+    def receive_nowait(self) -> NodeEvent:
+        """The next; raises ``trio.WouldBlock`` where there is none."""
+        event = self._channel.receive_nowait()
+        self._taken.set()
+        return event
+
+    @property
+    def waiting(self) -> int:
+        """How many there are."""
+        return self._channel.statistics().current_buffer_used
+
+    async def next_taken(self) -> None:
+        """Wait until one is taken."""
+        self._taken = trio.Event()
+        await self._taken.wait()
+
+    async def aclose(self) -> None:
+        """Nothing is told any more."""
+        await self._channel.aclose()
 
 
 class Teller:
@@ -24,12 +58,11 @@ class Teller:
     ) -> None:
         self.limits = limits
         self.now = now
-        #: Whose reader may go on: known peers do not wait for it.
-        self.turn_of_strangers = trio.Lock()
+        #: Where strangers' news waits, one after the other.
+        self._strangers = trio.Lock()
         self._nursery = nursery
-        self._tell: trio.MemorySendChannel[NodeEvent]
-        self.events: trio.MemoryReceiveChannel[NodeEvent]
-        self._tell, self.events = trio.open_memory_channel(limits.events)
+        self._tell, channel = trio.open_memory_channel[NodeEvent](limits.events)
+        self.events = Events(channel)
 
     async def tell(self, event: NodeEvent) -> None:
         """Wait until there is room for ``event``."""
@@ -47,18 +80,47 @@ class Teller:
             return False
         return True
 
-    async def mention(self, event: NodeEvent) -> bool:
-        """Offer what a stranger did, as long as that keeps nobody else's news waiting."""
-        return not self._busy and await self.offer(event)
+    async def tell_of(self, conversation: Conversation, event: NodeEvent) -> None:
+        """Wait until there is room for what ``conversation``'s peer did, stranger or not."""
+        if not conversation.strange:
+            await self.tell(event)
+            return
+        while not await self._offer_of_stranger(event):
+            pass
+
+    async def offer_of(self, conversation: Conversation, event: NodeEvent) -> bool:
+        """The same, but for no longer than a peer bears; False: it was not told."""
+        offer = self._offer_of_stranger if conversation.strange else self.offer
+        return await offer(event)
+
+    async def _offer_of_stranger(self, event: NodeEvent) -> bool:
+        if not (self._busy or self._strangers.locked()) and self.try_tell(event):
+            return True
+        with trio.move_on_after(self.limits.stall_seconds):
+            async with self._strangers:
+                while self._busy:
+                    await self.events.next_taken()
+                await self._tell.send(event)
+                return True
+        return False
+
+    async def mention_of(self, conversation: Conversation, event: NodeEvent) -> None:
+        """Offer it, but what a stranger did only if that keeps nobody else's news waiting."""
+        await (self.mention(event) if conversation.strange else self.offer(event))
+
+    async def mention(self, event: NodeEvent) -> None:
+        """``try_mention``, whether it can be told or not."""
+        self.try_mention(event)
 
     def try_mention(self, event: NodeEvent) -> bool:
-        """The same, without a wait."""
+        """Tell what a stranger did, if that keeps nobody else's news waiting; False: it does."""
         return not self._busy and self.try_tell(event)
 
     @property
     def _busy(self) -> bool:
         """Before it stands as much as strangers may put there; the rest is for those we know."""
-        return self._tell.statistics().current_buffer_used >= self.limits.stranger_events
+        most = min(self.limits.stranger_events, self.limits.events)
+        return 0 < most <= self.events.waiting
 
     def try_tell(self, event: NodeEvent) -> bool:
         """Tell, if there is room now; False: it was not told."""
@@ -72,7 +134,7 @@ class Teller:
         """``messages`` stand in the history: to the screen, or say how many it missed."""
         told = False
         try:
-            told = await self.offer(Received(conversation, messages))
+            told = await self.offer_of(conversation, Received(conversation, messages))
         finally:  # the link may have ended meanwhile
             if not told:
                 conversation.not_shown += len(messages)
@@ -83,10 +145,10 @@ class Teller:
     async def tell_if_full(self, conversation: Conversation) -> None:
         """Once; where the screen has no room now, with what comes next."""
         if conversation.history.dropped and not conversation.told_full:
-            conversation.told_full = await self.offer(HistoryFull(conversation))
+            conversation.told_full = await self.offer_of(conversation, HistoryFull(conversation))
 
     async def _tell_not_shown(self, conversation: Conversation) -> None:
         """As soon as the screen has room; one such task a conversation."""
         while count := conversation.not_shown:
-            await self._tell.send(NotShown(conversation, count))
+            await self.tell_of(conversation, NotShown(conversation, count))
             conversation.not_shown -= count

@@ -9,6 +9,7 @@ side whose SHA-256(public key) is smaller is its client. A frame's body is
 import binascii
 import hashlib
 import struct
+from weakref import WeakSet
 
 from fantom_trio.wire import ciphers, frames, secret
 from fantom_trio.wire.address import AddressError, Endpoint
@@ -22,6 +23,10 @@ ACK = b"HANDSHAKE_ACK "
 
 #: A set of nonces is full at this many; the last two sets are kept (about 7 MiB each when full).
 NONCES_IN_A_SET = 65_536
+#: All links together keep so many, and up to ``_STEP`` more each: the one that has most forgets the
+#: older half. Else some strangers could fill our memory with what costs them nothing.
+MOST_NONCES = 2 * NONCES_IN_A_SET
+_STEP = 256
 
 _NONCE = struct.Struct(f"{secret.NONCE_BYTES}s")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -104,14 +109,18 @@ class Writer:
 class Reader:
     """The listener's half: frames to ``Said``."""
 
-    __slots__ = ("_head", "_seen", "_seen_before", "_sender", "key")
+    __slots__ = ("__weakref__", "_head", "_room", "_seen", "_seen_before", "_sender", "key")
 
     def __init__(self, key: secret.Secret) -> None:
         self.key = key
         self._head = b""
         self._sender: Endpoint | None = None
-        self._seen: set[bytes] = set()
-        self._seen_before: set[bytes] = set()
+        #: Sets that know what came first.
+        self._seen: dict[bytes, None] = {}
+        self._seen_before: dict[bytes, None] = {}
+        #: So many are in the set when there may be too many.
+        self._room = min(_STEP, NONCES_IN_A_SET)
+        _readers.add(self)
 
     def read(self, buffer: frames.ReceiveBuffer, found: list[Event]) -> None:
         """Take every complete frame and append what it says.
@@ -145,9 +154,9 @@ class Reader:
                     raise RemoteProtocolError(Violation.REPLAY)
                 if not open_box(nonce, box, start):
                     raise RemoteProtocolError(Violation.BAD_MAC)
-                if len(self._seen) >= NONCES_IN_A_SET:
-                    self._seen, self._seen_before = set(), self._seen
-                self._seen.add(nonce)
+                if len(self._seen) >= self._room:
+                    self._make_room()
+                self._seen[nonce] = None
                 if size > used:
                     used = size
                 try:
@@ -158,6 +167,22 @@ class Reader:
         finally:
             buffer.start = start
             ciphers.give_back(room, used)
+
+    def _make_room(self) -> None:
+        """For another step of nonces, in this set or a new one."""
+        if len(self._seen) >= NONCES_IN_A_SET:
+            self._seen, self._seen_before = {}, self._seen
+        while sum(map(Reader._count, _readers)) + _STEP > MOST_NONCES:
+            max(_readers, key=Reader._count)._forget_half()
+        self._room = min(len(self._seen) + _STEP, NONCES_IN_A_SET)
+
+    def _count(self) -> int:
+        return len(self._seen) + len(self._seen_before)
+
+    def _forget_half(self) -> None:
+        latest = [*self._seen_before, *self._seen][(self._count() + 1) // 2 :]
+        self._seen, self._seen_before = {}, dict.fromkeys(latest)
+        self._room = min(_STEP, NONCES_IN_A_SET)
 
     def _read_head(self, data: bytearray, start: int, stop: int) -> bytes:
         """The client id and its NUL. A link's hardly ever changes, so it is parsed once."""
@@ -174,3 +199,7 @@ class Reader:
     def wipe(self) -> None:
         """Wipe the session key."""
         self.key.wipe()
+
+
+#: Those that are in use.
+_readers = WeakSet[Reader]()

@@ -157,13 +157,13 @@ class ReceiveBuffer:
         return bytes(memoryview(self.data)[self.start : min(self.stop, self.start + count)])
 
     def tidy(self) -> None:
-        """Let the memory go that nothing is left in."""
+        """Let the memory go that nothing is left in: who stops in a frame may do so for long."""
         if not self:
             self.drop()
-        elif len(self.data) == _LARGE:
-            left = bytearray(memoryview(self.data)[self.start : self.stop])
+        elif len(self.data) - len(self) >= MAX_FRAME:
+            rest = self.data[self.start : self.stop]
             self.drop()
-            self.data, self.stop = left, len(left)
+            self.data, self.stop = rest, len(rest)
 
     def drop(self) -> None:
         """Let everything go."""

@@ -36,7 +36,7 @@ class Link:
     __slots__ = (
         "_buffer", "_client_id", "_closed_by_peer", "_crossed", "_error", "_events", "_expected",
         "_identity", "_keys", "_lines", "_native_only", "_out", "_reader", "_responder", "_step",
-        "_wiped", "_writer", "hash", "initiator", "kind", "role", "roomy",
+        "_wiped", "_writer", "hash", "initiator", "kind", "role",
     )  # fmt: skip
 
     def __init__(
@@ -55,8 +55,6 @@ class Link:
         #: Of a native link: whose line was Noise message 1, and the handshake hash, 64 bytes.
         self.initiator = role is Role.DIALER
         self.hash = b""
-        #: The peer may make us take much at once, where it is long messages.
-        self.roomy = False
         self._client_id = client_id
         self._identity = identity
         self._expected = expected
@@ -85,13 +83,13 @@ class Link:
 
     # Bytes in, events out.
 
-    def buffer(self) -> memoryview:
+    def buffer(self, at_most: int = LARGE_ROOM) -> memoryview:
         """Room for the next read, one byte or more; it is good until ``received``."""
         self._refuse_if_wiped()
         if self._step in (Link._read_handshake_line, Link._read_answer_line):
             # The 2,048 bytes of the line count the whole buffer.
             return self._buffer.lend(MAX_LINE - len(self._buffer))
-        return self._buffer.lend()
+        return self._buffer.lend(at_most)
 
     def received(self, count: int) -> None:
         """``count`` bytes were read into ``buffer()``; 0 is the peer's end."""
@@ -110,7 +108,7 @@ class Link:
             self.wipe()
         else:
             long = len(self._events) - before <= _FEW
-            self._buffer.most = LARGE_ROOM if self.roomy and long else MAX_ROOM
+            self._buffer.most = LARGE_ROOM if long else MAX_ROOM
             self._buffer.tidy()
 
     def events(self) -> list[Event]:

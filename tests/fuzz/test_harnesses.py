@@ -4,15 +4,17 @@ Each is sought from the corpus, as in any search, within so many executions.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from fantom_trio import lines, tell
 from fantom_trio.nursery import Piece, reach, router
-from fantom_trio.nursery.admission import Admission
+from fantom_trio.nursery.admission import Admission, _Place, group_of
 from fantom_trio.nursery.connection import Connection, Why
+from fantom_trio.nursery.crowd import Crowd
 from fantom_trio.repl import commands, kinds
 from fantom_trio.wire import (
     Delivery,
@@ -157,6 +159,38 @@ def what_is_silent_keeps_its_keys(patch: Patch) -> None:
     patch.setattr(Connection, "close", forget)
 
 
+def a_known_address_is_a_stranger_s(patch: Patch) -> None:
+    place_of = Admission._place_of
+
+    def strange(self: Admission, peer: Endpoint) -> _Place:
+        place = place_of(self, peer)
+        return replace(place, known=False, group=group_of(peer))
+
+    patch.setattr(Admission, "_place_of", strange)
+
+
+def a_known_address_shares_with_its_64(patch: Patch) -> None:
+    place_of = Admission._place_of
+
+    def shared(self: Admission, peer: Endpoint) -> _Place:
+        return replace(place_of(self, peer), group=group_of(peer))
+
+    patch.setattr(Admission, "_place_of", shared)
+
+
+def the_oldest_of_all_makes_room(patch: Patch) -> None:
+    def evict_oldest(self: Admission, connections: Iterable[Connection]) -> bool:
+        if self._places:
+            self._evict(next(iter(self._places)))
+        return bool(self._places)
+
+    patch.setattr(Admission, "_evict_of_the_largest", evict_oldest)
+
+
+def a_verified_peer_s_link_makes_room_for_a_stranger(patch: Patch) -> None:
+    patch.setattr(Crowd, "_is_strange", lambda self, connection: True)
+
+
 #: Executions until it is found, at most.
 BUGS: list[tuple[str, Callable[[Patch], None], int]] = [
     ("listener", a_line_may_be_one_byte_longer, 3000),
@@ -179,6 +213,10 @@ BUGS: list[tuple[str, Callable[[Patch], None], int]] = [
     ("lines", a_long_line_is_cut_within_a_character, 20_000),
     ("node", handshakes_are_not_counted, 300),
     ("node", what_is_silent_keeps_its_keys, 300),
+    ("node", a_known_address_is_a_stranger_s, 300),
+    ("node", a_known_address_shares_with_its_64, 300),
+    ("node", the_oldest_of_all_makes_room, 300),
+    ("node", a_verified_peer_s_link_makes_room_for_a_stranger, 300),
 ]
 
 

@@ -37,6 +37,7 @@ from fantom_trio.wire import Endpoint, Invite, Secret, fingerprint
 from tests.fuzz.choices import Choices, compose
 from tests.fuzz.guests import Guest, static_key
 from tests.fuzz.harness import Harness, all_wiped, front_and_numbers
+from tests.fuzz.known_first import KnownFirst
 from tests.nursery.lives import EPOCH, deterministic
 from tests.nursery.memory_network import MemoryListener, MemoryNetwork
 from tests.wire.native_ends import public_of
@@ -54,7 +55,9 @@ LIMITS = Limits(
     strangers_bytes=64 * 1024, identities=4, stranger_log=3, events=8,
 )  # fmt: skip
 MAX_STEPS = 40
-PAUSES = (0, 0, 0.01, 0.1, 1, 5, 11, 16, 46, 100, 600)
+PAUSES = (0, 0, 0.01, 0.1, 1, 5, 11, 16, 46, 61, 100)
+#: All pauses together, seconds: what a quiet hour costs is signs of life, and nothing new.
+MAX_PAUSE = 150
 JUMPS = (-1e9, -3600, 3600, 1e9)
 RECOVERY_SECONDS = 45 + 60 + 20
 PATIENCE = 100_000
@@ -66,6 +69,7 @@ def run(data: bytes) -> None:
     seed, delay = choices.number(256), choices.pick((0.0, 0.02, 0.3))
     with all_wiped(), deterministic(seed):
         network = MemoryNetwork(random.Random(seed), (0.0, delay))
+        network.whole_reads = 0.75  # that a read may get any part is sought by others, and faster
         trio.run(_Story(choices, network).run, clock=MockClock(autojump_threshold=0))
 
 
@@ -77,6 +81,7 @@ class _Story:
         self.listeners: dict[str, MemoryListener] = {}
         self.events: list[NodeEvent] = []
         self.ahead = 0.0
+        self.pause_left: float = MAX_PAUSE
         self.slow = choices.number(4) == 1
         self.written: dict[Node, list[Message]] = {}
         self._numbers = itertools.count()
@@ -89,6 +94,7 @@ class _Story:
                 self._node(Limits(), BOB) as self.bob,
             ):
                 self.nursery = nursery
+                KnownFirst(self.alice, LIMITS)
                 self.written = {self.alice: [], self.bob: []}
                 nursery.start_soon(self._hear, self.alice)
                 nursery.start_soon(self._hear, self.bob)
@@ -193,7 +199,9 @@ class _Story:
             await guest.leave(self.choices.number(4))
 
     async def _pause(self) -> None:
-        await trio.sleep(self.choices.pick(PAUSES))
+        pause = min(self.choices.pick(PAUSES), self.pause_left)
+        self.pause_left -= pause
+        await trio.sleep(pause)
 
     async def _write(self) -> None:
         """Alice and Bob to each other, or Alice to anybody."""
@@ -347,6 +355,7 @@ def _talks(guest: int, *numbers: int) -> tuple[int, ...]:
 
 
 _SAY, _VERIFY, _ACK, _KNOCK = (5, 0, 2), (11, 0, 0, 0, 0), (9, 1), (10, 1)
+_MET = (*_knocks(0, 3, 0), 12, 4)
 _SEEDS = [
     compose(b"hello from alice", *_HEAD, 7, 0, 5, 7, 1, 6, 12, 4, 9, 2, 12, 5, 7, 0, 3),
     compose(b"GET / HTTP/1.0\n\n", *_HEAD, *_knocks(0, 0), *_talks(0, 0, 16), 12, 4),
@@ -357,6 +366,10 @@ _SEEDS = [
     compose(b"", *_HEAD, *_knocks(2, 3), *_talks(0, 11, 0, 1, 0, 0), 12, 4, 11, 5, 0, 12, 4),
     compose(b"", *_HEAD, *(n for at in (0, 0, 1, 2, 2, 3, 3, 4, 0) for n in _knocks(at, 0)), 12, 4),
     compose(b"", *_HEAD, *(n for at in range(8) for n in _knocks(at % 5, 3, at)), 12, 4, 12, 7),
+    # A verified one, another from there, and strangers who fill the house, or are its neighbours.
+    compose(b"", *_HEAD, *_MET, *(n for at in (0, 1, 1, 2, 3, 4, 4) for n in _knocks(at, 0))),
+    compose(b"", *_HEAD, *_MET, *_knocks(1, 0) * 7, *_knocks(0, 3, 0), 12, 4),
+    compose(b"", *_HEAD, *_MET, *(n for at in range(1, 5) for n in _knocks(at, 3, at)), 12, 4),
     compose(b"", *_HEAD, *_knocks(2, 0) * 7, 12, 6, 5, 2, 3, 2, 1, 12, 6, 12, 4),
     compose(b"", *_HEAD, *(n for at in range(5) for n in _knocks(at, 3, at + 1)), 12, 4, 12, 7),
     compose(b"", *_HEAD, 5, 0, 2, 1, 0, 12, 4, 7, 2, 0, 0, 5, 1, 1, 2, 0, 12, 4, 5, 2, 2, 3, 1),

@@ -58,6 +58,8 @@ class MemoryNetwork:
     def __init__(self, rng: random.Random, delay: tuple[float, float] = (0.0, 0.0)) -> None:
         self.rng = rng
         self.delay = delay
+        #: So much of all reads gets all that is there; the others a part of it.
+        self.whole_reads = 0.0
         #: How long the ports of a connection are taken, where it was closed first, seconds.
         self.time_wait = 0.0
         self.firewalls: dict[str, Firewall] = {}
@@ -354,7 +356,9 @@ class MemoryStream(Stream):
         if not self._inbox:
             return 0
         count = min(len(view), sum(len(piece.data) for piece in self._arrived()))
-        count = self._wire.network.rng.randint(1, count)
+        network = self._wire.network
+        if not network.whole_reads or network.rng.random() >= network.whole_reads:
+            count = network.rng.randint(1, count)
         view[:count] = self._take(count)
         self._unacknowledged += count
         self.acknowledge()

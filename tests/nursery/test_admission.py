@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from fantom_trio.nursery import (
     LinkKind,
     LinkUp,
     Node,
+    NotShown,
     Received,
     Stranger,
     Violation,
@@ -36,11 +38,12 @@ from fantom_trio.nursery.descriptors import Door
 from fantom_trio.nursery.network import Listener, Stream
 from fantom_trio.nursery.strangers import Strangers
 from fantom_trio.nursery.tcp import TcpListener, TcpStream
+from fantom_trio.nursery.turns import Turns
 from fantom_trio.wire import Endpoint, Link, Role
 from tests.classic_peer import ClassicPeer
 from tests.nursery.ends import PATIENCE, Peer, listening_node, next_event, next_texts
 from tests.nursery.memory_network import Host, MemoryNetwork, MemoryStream
-from tests.wire.native_ends import NativePeer
+from tests.wire.native_ends import NativePeer, public_of
 
 ALICE, BOB = Endpoint("2001:db8:a::1", 40001), Endpoint("2001:db8:b::1", 40002)
 #: On a clock that jumps.
@@ -290,10 +293,16 @@ async def knock(host: Host, data: bytes = b"") -> MemoryStream:
 
 
 async def link_natively(
-    host: Host, texts: int = 0, size: int = 1, *, port: int = 0, more: bytes = b""
+    host: Host,
+    texts: int = 0,
+    size: int = 1,
+    *,
+    port: int = 0,
+    more: bytes = b"",
+    static: bytes | None = None,
 ) -> MemoryStream:
     """A native peer with a new key, which says some texts; ``more`` comes behind its hello."""
-    peer = NativePeer()
+    peer = NativePeer(static)
     stream = await knock(host, peer.line())
     answer = b""
     while not answer.endswith(b"\n"):
@@ -411,6 +420,25 @@ async def test_one_peer_has_eight_links_at_most(
         await trio.sleep(1)
         (one,) = alice.conversations
         assert len(one.incoming) == 8
+        nursery.cancel_scope.cancel()
+
+
+async def test_links_that_say_goodbye_count_until_they_are_gone(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE, Limits(links_of_peer=2, knocks_burst=100)) as alice,
+    ):
+        reading(alice, nursery)
+        # Of the two Alice is to judge which link goes.
+        own, keys = alice.greeter.own.public, (bytes([n]) * 32 for n in itertools.count(1))
+        static, most = next(each for each in keys if public_of(each) > own), 0
+        for _ in range(12):  # each replaces the one before, and none answers Alice's goodbye
+            await link_natively(network.host(address(1)), static=static)
+            await trio.sleep(0.1)
+            most = max(most, *(len(each.sessions) for each in alice.conversations))
+        assert most <= 3
         nursery.cancel_scope.cancel()
 
 
@@ -621,6 +649,216 @@ async def test_what_known_peers_say_does_not_wait_behind_news_of_strangers(
         assert isinstance(waiting[-1], Received)
         assert len(alice.strangers) == 64
         nursery.cancel_scope.cancel()
+
+
+# Those who are known.
+
+#: Strangers who are Bob's neighbours: they have his /64.
+NEIGHBOURS = [f"2001:db8:b::{host:x}" for host in range(0x100, 0x10C)]
+
+
+async def test_neighbours_who_use_up_the_64_of_a_verified_peer_do_not_keep_it_out(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        here, there = await verified(alice, bob)
+        events = reading(alice, nursery)
+
+        async def keep_knocking(host: str) -> None:
+            while True:
+                with contextlib.suppress(Exception):
+                    await knock(network.host(host), b"HAND")
+                await trio.sleep(0.25)
+
+        for host in NEIGHBOURS:
+            nursery.start_soon(keep_knocking, host)
+        for _ in range(3):
+            await trio.sleep(12)
+            network.host(BOB.host).streams[-1].reset()  # on which he sat
+            with trio.fail_after(3):
+                await next_event(bob, LinkUp)
+        bob.say(there, "still here")
+        await next_event(bob, Delivered)
+        assert [message.text for message in here.history] == ["still here"]
+        refused = {each.ending.why for each in events if isinstance(each, LinkEnded)}
+        assert {Why.TOO_OFTEN, Why.EVICTED} <= refused
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("port", [0, 40000], ids=["native", "dialed back"])
+async def test_a_verified_peer_comes_in_where_strangers_have_all_the_links(
+    port: int, network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    limits = Limits(links=6, strangers=6)
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE, limits) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        reading(alice, nursery)
+        for host in NEIGHBOURS[:6]:
+            await link_natively(network.host(host), 1, port=port)
+            await trio.sleep(1)
+        assert sum(each.online for each in alice.conversations) == 6
+        bob.connect(alice.invite(ALICE))
+        there = (await next_event(bob, LinkUp)).conversation
+        for number in range(20):
+            await link_natively(network.host(address(number)), 1, port=port)
+            await trio.sleep(1)
+        bob.say(there, "hello")
+        await next_event(bob, Delivered)
+        (here,) = [each for each in alice.conversations if each.verified]
+        assert here.online
+        assert sum(each.online for each in alice.conversations) == 6
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_verified_peer_comes_before_those_whom_the_user_took_notice_of(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE, Limits(links=3)) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        events = reading(alice, nursery)
+        for number in range(3):
+            await link_natively(network.host(address(number)), 1)
+            await trio.sleep(1)
+        for each in alice.conversations:
+            each.want()
+        await link_natively(network.host(address(9)))
+        await trio.sleep(1)
+        bob.connect(alice.invite(ALICE))
+        await next_event(bob, LinkUp)
+        await trio.sleep(1)
+        crowded = [
+            each.peer.host
+            for each in events
+            if isinstance(each, LinkEnded) and each.ending.why is Why.CROWDED
+        ]
+        assert crowded == [address(9), address(0)]
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_known_peers_say_does_not_wait_behind_what_strangers_say(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        here, there = await verified(alice, bob)
+        for number in range(60):  # nobody reads what Alice tells
+            stream = await link_natively(network.host(address(number)), 1)
+            for _ in range(3):
+                await stream.send_all(b"")
+                await trio.sleep(0.5)
+        for number in range(50):
+            bob.say(there, f"hello {number}")
+            await next_event(bob, Delivered)
+        waiting = [alice.events.receive_nowait() for _ in range(8 + 50)]
+        assert not any(getattr(each, "conversation", None) is here for each in waiting[:8])
+        texts = [
+            m.text for each in waiting[8:] if isinstance(each, Received) for m in each.messages
+        ]
+        assert texts == [f"hello {number}" for number in range(50)]
+        assert here.not_shown == 0
+        # What strangers said is not lost: it waits where it can wait for long.
+        told = reading(alice, nursery)
+        await trio.sleep(1)
+        missed = sum(each.count for each in told if isinstance(each, NotShown))
+        seen = [*waiting[:8], *told]
+        assert missed + sum(isinstance(each, Received) for each in seen) == 60
+        nursery.cancel_scope.cancel()
+
+
+async def test_strangers_who_change_their_names_at_one_address_make_no_known_peer_wait(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        _, there = await verified(alice, bob)
+        for _ in range(100):  # nobody reads what Alice tells
+            stream = await link_natively(network.host(address(1)), port=40000)
+            await trio.sleep(1)
+            stream.close()
+        bob.say(there, "hello")
+        await next_event(bob, Delivered)
+        waiting = [alice.events.receive_nowait() for _ in range(9)]
+        assert isinstance(waiting[-1], Received)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_known_peers_address_makes_nobody_else_known(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with (
+        trio.open_nursery() as nursery,
+        node_at(network, ALICE) as alice,
+        node_at(network, BOB) as bob,
+    ):
+        await verified(alice, bob)
+        reading(alice, nursery)
+        await link_natively(network.host(BOB.host), 1)
+        await trio.sleep(1)
+        waits = {
+            each.verified: link.turns is not None
+            for each in alice.conversations
+            for link in each.links
+        }
+        assert waits == {True: False, False: True}
+        alice.conversations[-1].want()
+        nursery.cancel_scope.cancel()
+
+
+async def test_of_strangers_one_goes_on_in_each_round_and_none_is_forgotten() -> None:
+    turns, went, most = Turns(Limits()), list[int](), 0
+
+    async def be_stranger(number: int) -> None:
+        await turns.wait(number)
+        went.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(1, 51):
+            nursery.start_soon(be_stranger, number)
+        await trio.lowlevel.checkpoint()
+        while len(went) < 50:
+            before = len(went)
+            await trio.lowlevel.checkpoint()
+            most = max(most, len(went) - before)
+    assert most <= 2  # one after us in this round, and one before us in the next
+    assert sorted(went) == list(range(1, 51))
+
+
+async def test_a_stranger_who_talks_alone_waits_for_nobody() -> None:
+    turns = Turns(Limits())
+    await turns.wait(1)
+    with trio.move_on_after(0) as scope:  # whoever waits is cancelled
+        await turns.wait(1)
+        assert not scope.cancelled_caught
+        await turns.wait(2)
+        raise AssertionError
+
+
+async def test_strangers_who_wait_for_each_other_are_read_in_small_pieces() -> None:
+    turns = Turns(Limits())
+    assert turns.most_bytes == 256 * 1024
+    async with trio.open_nursery() as nursery:
+        for number in range(1, 6):
+            nursery.start_soon(turns.wait, number)
+        for _ in range(2):  # in the first round the others may come after us
+            await trio.lowlevel.checkpoint()
+        assert turns.most_bytes == 16 * 1024
+    assert turns.most_bytes == 256 * 1024
 
 
 # Descriptors.

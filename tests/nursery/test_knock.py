@@ -70,7 +70,7 @@ class Couple:
         await trio.sleep(SOON)
         told: list[object] = []
         for node in (self.alice, self.bob):
-            while node.events.statistics().current_buffer_used:
+            while node.events.waiting:
                 told.append(node.events.receive_nowait())
         return told
 

@@ -88,7 +88,7 @@ async def couple(
 def told(node: Node) -> list[NodeEvent]:
     """What it told of links and dials and nobody read."""
     events: list[NodeEvent] = []
-    while node.events.statistics().current_buffer_used:
+    while node.events.waiting:
         event = node.events.receive_nowait()
         if not isinstance(event, Sent | Delivered):
             events.append(event)

@@ -1,17 +1,25 @@
-"""A flood from 200 /64s, as a program of its own: ``python -m tests.system.attack``.
+"""A flood from many /64s, as a program of its own: ``python -m tests.system.attack``.
 
-Its arguments are where to knock, what to do there, how often in all, and how many times a second.
-It ends with the number of connections that it made.
+``knock WHERE WAY COUNT PER_SECOND``: so many connections, so many a second, that stop half-way;
+it ends with the number of those that it made. ``talk WHERE WAYS STRANGERS NETWORKS SECONDS``: so
+many strangers finish the handshake, talk without pause in one of ``WAYS``, joined by commas, and
+come again as soon as they are turned out; it ends with how many links they had and how many bytes
+they wrote.
 """
 
 import contextlib
+import itertools
 import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import trio
 
+from fantom_trio.nursery import MAX_TEXT
 from fantom_trio.wire import Endpoint
+from fantom_trio.wire.frames import MAX_FRAME
 from tests.classic_peer import ClassicPeer
-from tests.wire.native_ends import NativePeer
+from tests.wire.native_ends import NativePeer, Sealer
 
 NETWORKS = 200
 #: In the kernel's ``in6.h``; Python has no name for it: bind to what only a route says is ours.
@@ -21,6 +29,20 @@ IPV6_FREEBIND = 78
 PATIENCE = 15
 #: No machine holds so much for a stranger, or so it is hoped.
 CLAIM = b"\xff\xff\xff\xff"
+
+
+@asynccontextmanager
+async def connected(there: Endpoint, network: int, host: int) -> AsyncIterator[trio.SocketStream]:
+    """From that address of that /64; what goes wrong with the connection ends the block."""
+    sock = trio.socket.socket(trio.socket.AF_INET6)
+    with contextlib.suppress(OSError, trio.BrokenResourceError), sock:
+        sock.setsockopt(trio.socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+        await sock.bind((f"2001:db8:bad:{network:x}::{host:x}", 0))
+        await sock.connect((there.host, there.port))
+        yield trio.SocketStream(sock)
+
+
+# Those who stop half-way.
 
 
 async def half_open(stream: trio.SocketStream) -> None:
@@ -41,37 +63,23 @@ async def classic(stream: trio.SocketStream) -> None:
 
 async def native(stream: trio.SocketStream) -> None:
     """A good handshake and hello, then a frame of 4 GiB."""
-    peer, answer = NativePeer(), b""
-    await stream.send_all(peer.line())
-    while not answer.endswith(b"\n"):
-        more = await stream.receive_some()
-        if not more:
-            return
-        answer += more
-    hello = {"port": 0, "version": "test", "received": 0, "shown": 0}
-    await stream.send_all(peer.message_3(answer) + peer.seal.head)
-    await stream.send_all(peer.seal.record("hello", **hello) + CLAIM + bytes(1000))
+    if (seal := await become_native(stream)) is not None:
+        await stream.send_all(seal.hello() + CLAIM + bytes(1000))
 
 
-WAYS = {each.__name__: each for each in (half_open, slow, classic, native)}
+KNOCKS = {each.__name__: each for each in (half_open, slow, classic, native)}
 
 
-async def attack(there: Endpoint, way: str, count: int, per_second: float) -> int:
+async def knock_all(there: Endpoint, way: str, count: int, per_second: float) -> int:
     """``count`` connections, each until the other side closes it; returns how many came up."""
     made = 0
 
     async def knock(number: int) -> None:
         nonlocal made
-        sock = trio.socket.socket(trio.socket.AF_INET6)
-        with contextlib.suppress(OSError, trio.BrokenResourceError), sock:
-            sock.setsockopt(trio.socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
-            network, host = number % NETWORKS, number // NETWORKS + 1
-            await sock.bind((f"2001:db8:bad:{network:x}::{host:x}", 0))
-            await sock.connect((there.host, there.port))
+        async with connected(there, number % NETWORKS, number // NETWORKS + 1) as stream:
             made += 1
-            stream = trio.SocketStream(sock)
             with trio.move_on_after(PATIENCE):
-                await WAYS[way](stream)
+                await KNOCKS[way](stream)
                 while await stream.receive_some():
                     pass
 
@@ -83,6 +91,149 @@ async def attack(there: Endpoint, way: str, count: int, per_second: float) -> in
     return made
 
 
+# Those who finish the handshake.
+
+
+async def become_native(stream: trio.SocketStream) -> Sealer | None:
+    """A good native handshake by somebody new, up to the hello; None: it was closed."""
+    peer = NativePeer()
+    await stream.send_all(peer.line())
+    answer = await read_line(stream)
+    if not answer:
+        return None
+    await stream.send_all(peer.message_3(answer) + peer.seal.head)
+    return peer.seal
+
+
+async def become_classic(stream: trio.SocketStream) -> ClassicPeer | None:
+    """A good classic handshake; None: it was closed."""
+    peer = ClassicPeer()
+    await stream.send_all(peer.handshake())
+    answer = await read_line(stream)
+    if answer:
+        peer.meet(answer)
+    return peer if answer else None
+
+
+async def read_line(stream: trio.SocketStream) -> bytes:
+    """Empty where it was closed."""
+    line = b""
+    while not line.endswith(b"\n"):
+        more = await stream.receive_some()
+        if not more:
+            return b""
+        line += more
+    return line
+
+
+def native_small(seal: Sealer) -> Iterator[bytes]:
+    """As many messages as it can."""
+    for id in itertools.count(1):
+        yield seal.record("say", id=id, text="x", at=0)
+
+
+def native_big(seal: Sealer) -> Iterator[bytes]:
+    """Messages as big as can be."""
+    for id in itertools.count(1):
+        yield seal.record("say", id=id, text="x" * MAX_TEXT, at=0)
+
+
+def native_asking(seal: Sealer) -> Iterator[bytes]:
+    """What is to be answered, and what is to be told."""
+    for how in itertools.cycle(("code", "word")):
+        yield seal.record("verify", how=how, step="ask")
+        for _ in range(30):
+            yield seal.record("ping")
+
+
+def classic_small(peer: ClassicPeer) -> Iterator[bytes]:
+    """As many messages as it can."""
+    while True:
+        yield peer.frame(b"x")
+
+
+def classic_big(peer: ClassicPeer) -> Iterator[bytes]:
+    """Messages as big as can be."""
+    overhead = len(peer.frame(b"")) - 4
+    while True:
+        yield peer.frame(b"x" * (MAX_FRAME - overhead))
+
+
+def leaving(seal: Sealer) -> Iterator[bytes]:
+    """Gone as soon as it is there, without a word."""
+    yield from ()
+
+
+NATIVE: dict[str, Callable[[Sealer], Iterator[bytes]]] = {
+    each.__name__: each for each in (native_small, native_big, native_asking, leaving)
+}
+CLASSIC: dict[str, Callable[[ClassicPeer], Iterator[bytes]]] = {
+    each.__name__: each for each in (classic_small, classic_big)
+}
+TALKERS = [*NATIVE, *CLASSIC]
+#: Written at once, bytes: so much is encrypted before anybody else has a turn.
+BATCH = 64 * 1024
+
+
+async def words(stream: trio.SocketStream, way: str) -> Iterator[bytes] | None:
+    """What a stranger of that way has to say, once the handshake is done."""
+    if way in CLASSIC:
+        classic = await become_classic(stream)
+        return None if classic is None else CLASSIC[way](classic)
+    native = await become_native(stream)
+    return None if native is None else itertools.chain([native.hello()], NATIVE[way](native))
+
+
+def batches(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Several in one write."""
+    batch = bytearray()
+    for piece in pieces:
+        batch += piece
+        if len(batch) >= BATCH:
+            yield bytes(batch)
+            batch.clear()
+    yield bytes(batch)
+
+
+async def talk_all(
+    there: Endpoint, ways: list[str], strangers: int, networks: int, seconds: float
+) -> tuple[int, int]:
+    """How many links they had, and how many bytes they wrote on them."""
+    links = written = 0
+
+    async def drain(stream: trio.SocketStream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while await stream.receive_some():
+                pass
+
+    async def be_stranger(number: int) -> None:
+        nonlocal links, written
+        while True:
+            async with connected(there, number % networks, number // networks + 1) as stream:
+                said = await words(stream, ways[number % len(ways)])
+                if said is None:
+                    continue
+                links += 1
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(drain, stream)
+                    with contextlib.suppress(trio.BrokenResourceError):
+                        for batch in batches(said):
+                            await stream.send_all(batch)
+                            written += len(batch)
+                    nursery.cancel_scope.cancel()
+
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            for number in range(strangers):
+                nursery.start_soon(be_stranger, number)
+    return links, written
+
+
 if __name__ == "__main__":
-    where, how, total, rate = sys.argv[1:]
-    print(trio.run(attack, Endpoint.parse(where), how, int(total), float(rate)))
+    what, where, how, *numbers = sys.argv[1:]
+    if what == "knock":
+        print(trio.run(knock_all, Endpoint.parse(where), how, int(numbers[0]), float(numbers[1])))
+    else:
+        strangers, networks, seconds = map(int, numbers)
+        ways = how.split(",")
+        print(*trio.run(talk_all, Endpoint.parse(where), ways, strangers, networks, seconds))

@@ -17,6 +17,7 @@ import trio
 from fantom_trio.nursery import (
     Conversation,
     Delivered,
+    Endpoint,
     Invite,
     LinkUp,
     Node,
@@ -25,6 +26,7 @@ from fantom_trio.nursery import (
     open_node,
 )
 from tests.nursery.ends import Peer, next_event
+from tests.system.attack import TALKERS
 from tests.system.namespaces import Host, ip, needs_namespaces, two_hosts
 from tests.system.program import PATIENCE, PROGRAM, Program, free_port, running
 
@@ -83,14 +85,48 @@ async def become_verified(host: Program, guest: Program) -> None:
         await program.expect("native link, verified")
 
 
-@needs_namespaces
-@pytest.mark.parametrize(
-    ("count", "claims", "per_second"),
-    [(10_000, 400, 350) if FUZZING else (500, 100, 250)],
-)
-async def test_a_flood_from_200_networks_does_not_disturb_two_verified_peers(
-    count: int, claims: int, per_second: int
-) -> None:
+class Siege:
+    """Alice and Bob, who chat with each other, and whoever attacks Alice meanwhile."""
+
+    def __init__(self, alice: Program, bob: Program, there: Endpoint, attackers: Host) -> None:
+        self.alice = alice
+        self.chats = Chat(alice, bob, "to-bob"), Chat(bob, alice, "to-alice")
+        self._there = there
+        self._attackers = attackers
+        self._before = self._most = resident(alice.pid)
+
+    async def attack(self, what: str, *numbers: object) -> list[int]:
+        """What the attackers' program says in the end."""
+        # Attackers bring machines of their own: theirs is not to slow down Alice's.
+        program = ["nice", "-n", "10", sys.executable, "-m", "tests.system.attack"]
+        arguments = [what, str(self._there), *map(str, numbers)]
+        done = await trio.run_process(
+            self._attackers.command(*program, *arguments), capture_stdout=True
+        )
+        return [int(number) for number in done.stdout.split()]
+
+    async def watch(self) -> None:
+        """Alice's memory, until it is cancelled."""
+        while True:
+            self._most = max(self._most, resident(self.alice.pid))
+            await trio.sleep(0.1)
+
+    def judge(self) -> None:
+        """Nobody noticed anything. What was said before is not counted."""
+        for chat in self.chats:
+            p99 = statistics.quantiles(chat.took, n=100)[98]
+            print(f"{chat.tag}: {len(chat.took)} messages, p99 {p99 * 1000:.1f} ms,",
+                  f"longest {max(chat.took) * 1000:.1f} ms")  # fmt: skip
+            assert len(chat.took) > 20
+            assert p99 < 0.1
+        grown = self._most - self._before
+        print(f"resident: {self._before / MEBIBYTE:.1f} MiB, and {grown / MEBIBYTE:.1f} more")
+        assert grown < 50 * MEBIBYTE
+
+
+@asynccontextmanager
+async def chatting() -> AsyncIterator[Siege]:
+    """Each message waits for the one before: one that does not arrive ends it all."""
     with besieged() as (one, other):
         async with (
             running("--address", ALICE, command=one.command(*PROGRAM)) as alice,
@@ -100,41 +136,63 @@ async def test_a_flood_from_200_networks_does_not_disturb_two_verified_peers(
             there = await alice.expect_listener()
             await bob.expect_listener()
             await become_verified(alice, bob)
-            chats = Chat(alice, bob, "to-bob"), Chat(bob, alice, "to-alice")
-            for chat in chats:
+            siege = Siege(alice, bob, there, other)
+            for chat in siege.chats:
                 nursery.start_soon(chat.run, 0.05)
+            nursery.start_soon(siege.watch)
             await trio.sleep(1)
-            before, most = resident(alice.pid), 0
-            made: list[int] = []
-
-            async def flood(way: str, count: int, rate: float) -> None:
-                # Attackers bring machines of their own: theirs is not to slow down Alice's.
-                program = ["nice", "-n", "10", sys.executable, "-m", "tests.system.attack"]
-                arguments = [str(there), way, str(count), str(rate)]
-                done = await trio.run_process(
-                    other.command(*program, *arguments), capture_stdout=True
-                )
-                made.append(int(done.stdout))
-
+            for chat in siege.chats:
+                chat.took.clear()
             with trio.fail_after(240):
-                async with trio.open_nursery() as flooding:
-                    flooding.start_soon(flood, "half_open", count, per_second)
-                    flooding.start_soon(flood, "slow", count, per_second)
-                    for way in ("classic", "native"):
-                        flooding.start_soon(flood, way, claims, claims * per_second / count)
-                    while sum(made) < 2 * count + 2 * claims and len(made) < 4:
-                        most = max(most, resident(alice.pid))
-                        await trio.sleep(0.1)
-            assert sum(made) == 2 * count + 2 * claims  # nobody was too slow to be taken
-            for chat in chats:
-                p99 = statistics.quantiles(chat.took, n=100)[98]
-                print(f"{chat.tag}: {len(chat.took)} messages, p99 {p99 * 1000:.1f} ms,",
-                      f"longest {max(chat.took) * 1000:.1f} ms")  # fmt: skip
-                assert len(chat.took) > 20
-                assert p99 < 0.1
-            print(f"resident: {before / MEBIBYTE:.1f} MiB, at most {most / MEBIBYTE:.1f} MiB")
-            assert most - before < 50 * MEBIBYTE
+                yield siege
             nursery.cancel_scope.cancel()
+
+
+@needs_namespaces
+@pytest.mark.parametrize(
+    ("count", "claims", "per_second"),
+    [(10_000, 400, 350) if FUZZING else (500, 100, 250)],
+)
+async def test_a_flood_from_200_networks_does_not_disturb_two_verified_peers(
+    count: int, claims: int, per_second: int
+) -> None:
+    made: list[int] = []
+    async with chatting() as siege:
+
+        async def flood(way: str, count: int, rate: float) -> None:
+            made.extend(await siege.attack("knock", way, count, rate))
+
+        async with trio.open_nursery() as flooding:
+            flooding.start_soon(flood, "half_open", count, per_second)
+            flooding.start_soon(flood, "slow", count, per_second)
+            for way in ("classic", "native"):
+                flooding.start_soon(flood, way, claims, claims * per_second / count)
+        assert sum(made) == 2 * count + 2 * claims  # nobody was too slow to be taken
+        siege.judge()
+
+
+#: All ways at once, from many networks and from one, and each by itself.
+TALKS = [(",".join(TALKERS), 300, 200), (",".join(TALKERS), 60, 1)]
+TALKS += [(way, 300, 200) for way in TALKERS]
+
+
+@needs_namespaces
+@pytest.mark.parametrize(
+    ("ways", "strangers", "networks"),
+    TALKS if FUZZING else [(",".join(TALKERS), 60, 20)],
+    ids=lambda each: str(each) if str(each) in TALKERS else None,
+)
+async def test_strangers_who_talk_without_pause_do_not_disturb_two_verified_peers(
+    ways: str, strangers: int, networks: int
+) -> None:
+    async with chatting() as siege:
+        seconds = 20 if FUZZING else 4
+        links, written = await siege.attack("talk", ways, strangers, networks, seconds)
+        print(f"{ways}: {strangers} strangers of {networks} /64s had {links} links,",
+              f"and wrote {written / MEBIBYTE:.0f} MiB")  # fmt: skip
+        assert links >= 20
+        assert written > MEBIBYTE
+        siege.judge()
 
 
 # Descriptors.

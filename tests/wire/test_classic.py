@@ -198,3 +198,34 @@ def test_the_last_nonces_are_remembered_in_two_sets_that_change_places(
 
 def test_the_memory_of_nonces_is_as_large_as_documented() -> None:
     assert classic.NONCES_IN_A_SET == 65_536
+    assert classic.MOST_NONCES == 131_072
+
+
+def test_of_all_links_the_one_with_most_nonces_forgets_the_older_half(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(classic, "MOST_NONCES", 2000)
+    key = bytes(range(32))
+    writer, buffer = Writer(Secret.copy_of(key), b"::1:1"), ReceiveBuffer()
+
+    def reads(reader: Reader, *numbers: int) -> bool:
+        """False: it knew one of them."""
+        for number in numbers:
+            data = frame_at(writer, number)
+            buffer.lend()[: len(data)] = data
+            buffer.filled(len(data))
+            try:
+                reader.read(buffer, [])
+            except RemoteProtocolError:
+                return False
+        return True
+
+    one, other = Reader(Secret.copy_of(key)), Reader(Secret.copy_of(key))
+    assert reads(other, *range(300))
+    assert reads(one, *range(1300))
+    assert not reads(one, 0)
+    assert not reads(other, 0)
+    assert reads(one, *range(1300, 1600))
+    assert reads(one, 0)
+    assert not reads(one, 1200)
+    assert not reads(other, 0)

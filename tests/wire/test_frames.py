@@ -106,6 +106,20 @@ def test_the_memory_of_large_reads_is_used_again() -> None:
     assert len(frames._spare) == 1
 
 
+def test_what_is_left_of_a_large_read_keeps_no_large_memory() -> None:
+    buffer = ReceiveBuffer()
+    frame, began = prefix(MAX_FRAME) + bytes(MAX_FRAME), prefix(4) + b"be"
+    for _ in range(4):  # each finds more room than the one before
+        room = len(buffer.lend())
+        fill(buffer, (frame * 4)[: room - len(began)] + began)
+        buffer.start = buffer.stop - len(began)
+        buffer.tidy()
+        assert len(buffer.data) < MAX_FRAME + len(began)
+        fill(buffer, b"gin")
+        assert bodies_in(buffer)[0] == b"begi"
+        buffer.drop()
+
+
 def test_a_line_is_taken_with_its_newline() -> None:
     buffer = ReceiveBuffer()
     fill(buffer, b"HANDSHAKE x")

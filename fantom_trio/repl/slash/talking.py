@@ -142,8 +142,8 @@ async def history(app: App, count: int = 20, whole: Literal["whole"] | None = No
     """the last messages, and how far yours came
 
     Yours are waiting, sent or delivered; a mark tells under which sign a peer's message
-    came: ✓ verified, ? not verified. Of a long message the beginning is shown; with whole
-    all of it.
+    came: ✓ verified, ? not verified. Of a long message the beginning is shown, unless you
+    ask for all of it.
     """
     peer = app.require_active()
     head = [render.rule(peer)]

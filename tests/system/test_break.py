@@ -28,6 +28,8 @@ async def test_what_is_written_during_a_break_arrives_once_and_in_order() -> Non
             await alice.say(f"/connect {there} as bob")
             await alice.expect("bob is here: native link")
             await alice.say("before the break")
+            await bob.expect("to answer: /switch 1")
+            await bob.say("/switch 1")
             await bob.expect("before the break")
             ip("-n", two.name, "link", "set", "eth0", "down")
             for number in range(LINES):

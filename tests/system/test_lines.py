@@ -82,6 +82,8 @@ async def test_at_a_person_s_terminal_each_line_is_one_message() -> None:
     async with running("--loopback", "--port", "30996") as program:
         there = await program.expect_listener()
         assert (await sent(there, b"first\nsecond\n")).returncode == 0
+        await program.expect("is gone: it said goodbye")
+        await program.say("/switch 1")
         for text in ("first", "second"):
             before = await program.expect(text + "\n")
             assert before.endswith("[::1]  ")

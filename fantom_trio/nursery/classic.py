@@ -62,6 +62,8 @@ async def carry_texts(conversation: Conversation, connection: Connection, teller
         with connection.ends():
             while True:
                 batch = await conversation.next_batch()
+                if not connection.link.can_say:  # the peer broke the protocol: the watch says how
+                    await trio.sleep_forever()
                 for message in batch:
                     connection.link.say(message.text)
                 await connection.send()

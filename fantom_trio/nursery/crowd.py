@@ -39,10 +39,14 @@ class Crowd:
     def __len__(self) -> int:
         return len(self._groups)
 
-    def knocked(self, connection: Connection, *, asked: bool) -> None:
-        """Somebody connected; ``asked``: because we wanted a connection from there."""
+    def knocked(self, connection: Connection, handshakes: int, *, asked: bool) -> None:
+        """Somebody connected, beside so many whose handshakes are under way.
+
+        ``asked``: because we wanted a connection from there.
+        """
         known = self._identities.know(connection.peer)
-        connection.turns = None if known else self.turns
+        few = handshakes < self._limits.handshakes_unhindered
+        connection.turns = None if known or few else self.turns
         if not (known or asked):
             self._strangers.knocked(connection.peer)
 

@@ -258,6 +258,8 @@ class _Classic(_Errand):
     async def _write(self) -> None:
         while pieces := deque(await self._source()):
             while pieces:
+                if not self._connection.link.can_say:  # the peer broke the protocol: see the watch
+                    await trio.sleep_forever()
                 messages = size = 0
                 while pieces and size < self._limits.batch_bytes:
                     piece = pieces.popleft()

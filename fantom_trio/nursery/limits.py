@@ -28,7 +28,9 @@ class Limits(Struct, frozen=True):
     handshakes_network: int = 8
     #: Of these, from one address: a person and the programs beside theirs.
     handshakes_address: int = 4
-    #: Of these, for addresses of verified peers alone: strangers cannot keep them out.
+    #: So many wait for no turn of strangers: together they take some three milliseconds.
+    handshakes_unhindered: int = 8
+    #: Of all, for addresses of verified peers alone: strangers cannot keep them out.
     handshakes_kept: int = 8
     #: Connections taken from one /64: so many at once, then so many a second. A script that sends a
     #: line each time is slowed down, not stopped, for who was refused tries again.

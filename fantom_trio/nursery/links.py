@@ -93,7 +93,7 @@ class Links(DialBacks):
         came = [each for host, each in self._asked if host == stream.peer.host]
         for each in came:
             each.set()
-        self._crowd.knocked(connection, asked=bool(came))
+        self._crowd.knocked(connection, len(self.admission), asked=bool(came))
         ending = await connection.run(lambda: self._meet(connection))
         if not (came and ending.violation is Violation.CLOSED_IN_HANDSHAKE):
             await self._ended(connection, ending)

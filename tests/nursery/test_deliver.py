@@ -87,12 +87,14 @@ async def receipt_of(
     script: Script,
     *,
     classic: bool = False,
+    behind_its_line: bytes = b"",
     cancelled_after: float = math.inf,
 ) -> Receipt:
     """What became of a text, or of what a source gave, when the peer did ``script`` and closed."""
     source = each(messages) if isinstance(messages, str) else messages
     before = settled_slots()
     network = MemoryNetwork(random.Random(1), (0.01, 0.01))
+    network.whole_reads = 1 if behind_its_line else network.whole_reads
     ours, theirs = KeyPair.generate(), KeyPair.generate()
     receipt = Receipt()
     async with (
@@ -105,6 +107,11 @@ async def receipt_of(
             link = Link(Role.LISTENER, identity=None if classic else theirs)
             connection = Connection(stream, link)
             try:
+                while behind_its_line:
+                    link.received(await stream.receive_into(link.buffer))
+                    if line := link.data_to_send():
+                        await stream.send_all(line + behind_its_line)
+                        await trio.sleep_forever()
                 await connection.handshake(SECONDS, Greeter(theirs))
                 await script(Peer(connection, stream))
             finally:
@@ -136,6 +143,17 @@ async def test_it_is_delivered_when_the_peer_acknowledged_it_and_both_say_goodby
 
     assert await receipt_of("hi", script) == DELIVERED
     assert trio.current_time() < 1
+
+
+async def test_a_classic_peer_that_speaks_behind_its_line_breaks_the_protocol(
+    autojump_clock: MockClock,
+) -> None:
+    async def script(peer: Peer) -> None:
+        raise NotImplementedError
+
+    receipt = await receipt_of("hi", script, classic=True, behind_its_line=b"hello")
+    assert receipt.ending == Ending(Why.VIOLATION, Violation.WROTE_AFTER_ACK)
+    assert (receipt.sent, receipt.delivered) == (0, 0)
 
 
 async def test_a_text_of_several_messages_is_delivered_with_the_last_of_them(

@@ -64,6 +64,8 @@ class _Side:
         self.verification = Verification(hashed, initiator=initiator, trials=self.trials)
         #: What its user did, what was told of each way, and the words that were typed.
         self.asks = 0
+        #: Links that there were, this one among them: each begins anew.
+        self.links = 1
         self.told: list[Outcome] = []
         self.words: set[bytes] = set()
 
@@ -92,6 +94,10 @@ class _Side:
             self.told.append(outcome)
         return answers
 
+    def relink(self) -> None:
+        self.links += 1
+        self.verification.end()
+
     def settle(self) -> None:
         if self.verification.code is not None:
             self.verification.settle_code()
@@ -100,13 +106,14 @@ class _Side:
         assert self.trials.code <= MAX_TRIES
         assert self.trials.word <= MAX_TRIES
         # A peer cannot fill the screen.
-        assert len(self.told) <= len(How) * (1 + 2 * self.asks), self.told
+        assert len(self.told) <= len(How) * (self.links + 2 * self.asks), self.told
         failed = [each for each in self.told if isinstance(each, Failed)]
         assert len(failed) <= 2 * self.asks, "failed, and nobody had asked"
         codes = [each for each in self.told if isinstance(each, CodeReady)]
         assert len(codes) <= self.trials.code, "a code that was not counted"
         assert all(len(each.code) == 8 and each.code.isdecimal() for each in codes)
-        assert len([each for each in self.told if isinstance(each, Wished)]) <= 2 + 2 * self.asks
+        wished = [each for each in self.told if isinstance(each, Wished)]
+        assert len(wished) <= 2 * (self.links + self.asks)
 
 
 def run(data: bytes) -> None:
@@ -146,7 +153,7 @@ def _talk(choices: Choices, sides: list[_Side]) -> None:
             from_it += side.receive(_made_up(choices))
         elif step == 8 and choices.number(8) == 0:
             tampered = True
-            side.verification.end()
+            side.relink()
         for each in sides:
             each.check()
         assert all(len(encode(record)) <= 1200 for line in lines for record in line)

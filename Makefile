@@ -7,8 +7,9 @@ BIN = $(VENV)/bin
 # What looks at the supply chain needs more packages than all the rest: they stay by themselves.
 AUDIT = $(VENV)-audit
 SHORT = -m "not slow"
-# Two files at once: much of the suite waits for real terminals, networks and clocks.
-PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
+# Three files at once, on two cores as well: much of the suite waits for real terminals, networks and
+# clocks.
+PYTEST = $(BIN)/python -m pytest -n 3 --dist loadfile
 
 .PHONY: demo test test-short lint bench bench-compare fuzz fuzz-long faults model audit wheel sbom lock \
 	translations docs picture clean

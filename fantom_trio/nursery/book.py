@@ -1,6 +1,6 @@
 """Every conversation, and whose it is: a native peer by its identity, a classic one by address."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -18,6 +18,9 @@ __all__ = ["Binding", "Book"]
 _NOWHERE = ConversationKey.of(Endpoint("::1", 0))
 
 _number = attrgetter("number")
+
+#: Numbers that are kept out of use.
+_MAX_RETIRED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Book:
         self._strangers: dict[Conversation, None] = {}
         #: The lowest is given out first.
         self._free_numbers: list[int] = []
+        #: Of strangers who made room: what the user was told of the number holds for nobody else.
+        self._retired: deque[int] = deque()
 
     def __iter__(self) -> Iterator[Conversation]:
         return iter(sorted(self._by_number.values(), key=_number))
@@ -66,12 +71,17 @@ class Book:
         """Those that have a conversation."""
         return self._by_identity.keys()
 
-    def remove(self, conversation: Conversation) -> None:
-        """Forget it; its number is free again."""
+    def remove(self, conversation: Conversation, *, retire: bool = False) -> None:
+        """Forget it; its number is free again, or after thousands of others: ``retire``."""
         if conversation not in self:
             return
         del self._by_number[conversation.number]
-        heappush(self._free_numbers, conversation.number)
+        if retire:
+            self._retired.append(conversation.number)
+            if len(self._retired) > _MAX_RETIRED:
+                heappush(self._free_numbers, self._retired.popleft())
+        else:
+            heappush(self._free_numbers, conversation.number)
         self._strangers.pop(conversation, None)
         if conversation.identity is not None:
             del self._by_identity[conversation.identity]
@@ -200,7 +210,7 @@ class Book:
 
     def _new(self, key: ConversationKey) -> Conversation:
         free = self._free_numbers
-        number = heappop(free) if free else len(self._by_number) + 1
+        number = heappop(free) if free else len(self._by_number) + len(self._retired) + 1
         new = self._by_number[number] = Conversation(key, number, self._limits)
         self._strangers[new] = None
         return new

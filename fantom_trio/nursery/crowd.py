@@ -108,7 +108,7 @@ class Crowd:
             for link in each.links:
                 link.turn_out()
             each.forget()
-            self._book.remove(each)
+            self._book.remove(each, retire=True)
         self._identities.forget_strangers(self._book.identities)
 
     def left(self, connection: Connection, ending: Ending) -> Conversation | None:

@@ -49,8 +49,8 @@ class Limits(Struct, frozen=True):
     #: How long until the user hears again that descriptors ran out.
     descriptors_pause: float = 60
     #: Conversations with strangers whom the user has not answered, and what all of them together
-    #: remember, shared out evenly.
-    strangers: int = 128
+    #: remember, shared out evenly: the share of each has room for any one message.
+    strangers: int = 64
     strangers_messages: int = 16 * 1024
     strangers_bytes: int = 16 * 1024 * 1024
     #: Of these, whom we dial because their links broke.
@@ -109,8 +109,8 @@ class Limits(Struct, frozen=True):
     #: With so many on their way, nothing is said of strangers who come and go: the screen takes one
     #: after the other, and what a known peer says would wait behind all of theirs.
     stranger_events: int = 8
-    #: Read of one stranger at once while others wait for their turn: a millisecond's work, whatever
-    #: it says. Every stranger's buffer may be as large, and hold a frame besides.
+    #: Read of one stranger at once: a millisecond's work, whatever it says. Every stranger's buffer
+    #: may be as large, and hold a frame besides.
     stranger_read_bytes: int = 16 * 1024
     #: How long a classic link may wait for the screen: its dialer crashes when it stalls for long.
     stall_seconds: float = 1

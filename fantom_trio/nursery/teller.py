@@ -134,7 +134,9 @@ class Teller:
         """``messages`` stand in the history: to the screen, or say how many it missed."""
         told = False
         try:
-            told = await self.offer_of(conversation, Received(conversation, messages))
+            new = Received(conversation, messages)
+            # Strangers would wait with their words in hand, as many as there are links.
+            told = self.try_mention(new) if conversation.strange else await self.offer(new)
         finally:  # the link may have ended meanwhile
             if not told:
                 conversation.not_shown += len(messages)

@@ -3,7 +3,6 @@
 import trio
 
 from fantom_trio.nursery.limits import Limits
-from fantom_trio.wire.frames import MAX_ROOM
 
 __all__ = ["Turns"]
 
@@ -33,5 +32,4 @@ class Turns:
     @property
     def most_bytes(self) -> int:
         """How much may be read for one turn."""
-        waiting = self._lock.statistics().tasks_waiting
-        return self._limits.stranger_read_bytes if waiting else MAX_ROOM
+        return self._limits.stranger_read_bytes

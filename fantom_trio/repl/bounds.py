@@ -5,6 +5,7 @@ __all__ = [
     "HISTORY_ROWS",
     "MESSAGE_CHARACTERS",
     "MESSAGE_ROWS",
+    "NAME_CHARACTERS",
     "PIECE_CHARACTERS",
     "PRINTED_ROWS",
     "RING_SECONDS",
@@ -20,6 +21,8 @@ MESSAGE_ROWS = 200
 #: Characters of its text, as many as so many rows have: where no screen wraps it they alone count,
 #: and some take long to measure.
 MESSAGE_CHARACTERS = 16 * 1024
+#: What the user calls a peer. Nobody else gives names.
+NAME_CHARACTERS = 32
 #: Rows, about, that come at once when the user did not ask for them: those of one read from the
 #: active peer, and what was unread at a switch. Many terminals keep no more than so many.
 PRINTED_ROWS = 2000

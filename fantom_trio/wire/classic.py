@@ -12,7 +12,6 @@ import struct
 from weakref import WeakSet
 
 from fantom_trio.wire import ciphers, frames, secret
-from fantom_trio.wire.address import AddressError, Endpoint
 from fantom_trio.wire.errors import LocalProtocolError, RemoteProtocolError, Violation
 from fantom_trio.wire.events import Event, Role, Said
 
@@ -109,12 +108,12 @@ class Writer:
 class Reader:
     """The listener's half: frames to ``Said``."""
 
-    __slots__ = ("__weakref__", "_head", "_room", "_seen", "_seen_before", "_sender", "key")
+    __slots__ = ("__weakref__", "_client_id", "_head", "_room", "_seen", "_seen_before", "key")
 
     def __init__(self, key: secret.Secret) -> None:
         self.key = key
         self._head = b""
-        self._sender: Endpoint | None = None
+        self._client_id = b""
         #: Sets that know what came first.
         self._seen: dict[bytes, None] = {}
         self._seen_before: dict[bytes, None] = {}
@@ -160,10 +159,10 @@ class Reader:
                 if size > used:
                     used = size
                 try:
-                    found.append(Said(str(opened[:size], "utf-8"), self._sender))
+                    found.append(Said(str(opened[:size], "utf-8"), self._client_id))
                 except UnicodeDecodeError:
                     text = str(opened[:size], "utf-8", "replace")
-                    found.append(Said(text, self._sender, damaged=True))
+                    found.append(Said(text, self._client_id, damaged=True))
         finally:
             buffer.start = start
             ciphers.give_back(room, used)
@@ -185,15 +184,12 @@ class Reader:
         self._room = min(_STEP, NONCES_IN_A_SET)
 
     def _read_head(self, data: bytearray, start: int, stop: int) -> bytes:
-        """The client id and its NUL. A link's hardly ever changes, so it is parsed once."""
+        """The client id and its NUL. A link's hardly ever changes."""
         nul = data.find(b"\0", start, stop)
         if nul < 0:
             raise RemoteProtocolError(Violation.FRAME_WITHOUT_NUL)
         self._head = bytes(data[start : nul + 1])
-        try:
-            self._sender = Endpoint.parse_client_id(self._head[:-1])
-        except AddressError:
-            self._sender = None
+        self._client_id = self._head[:-1]
         return self._head
 
     def wipe(self) -> None:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from fantom_trio.wire.address import Endpoint
+from fantom_trio.wire.address import AddressError, Endpoint
 from fantom_trio.wire.records import Record
 
 __all__ = ["Event", "HandshakeDone", "LinkKind", "PeerClosed", "Role", "Said"]
@@ -43,14 +43,24 @@ class HandshakeDone(Struct, frozen=True, gc=False):
 class Said(Struct, frozen=True, gc=False):
     """The peer said ``text``.
 
-    ``sender`` is what the frame claims about the peer's own listener, outside of what is
-    authenticated; None where the claim cannot be read. ``damaged``: the text was not UTF-8, and
-    U+FFFD stands where it was not.
+    ``client_id`` is what the frame claims about the peer's own listener, outside of what is
+    authenticated. ``damaged``: the text was not UTF-8, and U+FFFD stands where it was not.
     """
 
     text: str
-    sender: Endpoint | None
+    client_id: bytes
     damaged: bool = False
+
+    @property
+    def sender(self) -> Endpoint | None:
+        """The claim, read when it is asked for; None where it cannot be read.
+
+        A peer may say another one in each frame, and reading costs more than decrypting it.
+        """
+        try:
+            return Endpoint.parse_client_id(self.client_id)
+        except AddressError:
+            return None
 
 
 class PeerClosed(Struct, frozen=True, gc=False):

@@ -30,7 +30,7 @@ MAX_LINE = 2048
 #: long frames, because what a read costs is shared by those in it.
 _MIN_ROOM = 16 * 1024
 MAX_ROOM = 256 * 1024
-LARGE_ROOM = 1024 * 1024
+LARGE_ROOM = 512 * 1024
 
 #: What a buffer with the most room is as large as: before the room, the beginning of a frame.
 _LARGE = LARGE_ROOM + PREFIX_BYTES + MAX_FRAME

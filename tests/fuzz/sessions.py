@@ -4,7 +4,6 @@ The frames of a classic link and of a native one are read a second time here, in
 as the protocol's page has them; both readings must be equal, however the bytes are cut.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 from unittest import mock
@@ -13,9 +12,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from fantom_trio.wire import (
-    AddressError,
     Bye,
-    Endpoint,
     Event,
     Hello,
     Link,
@@ -147,7 +144,7 @@ def _read_classic(data: bytes, end: bool) -> tuple[list[Event], Violation | None
             new, old = set(), new
         new.add(nonce)
         read = text.decode(errors="replace")
-        said.append(Said(read, _sender(head), damaged=read.encode() != text))
+        said.append(Said(read, head, damaged=read.encode() != text))
     return _ended(said, data, end)
 
 
@@ -155,14 +152,6 @@ def _ended(events: list[Event], left: bytes, end: bool) -> tuple[list[Event], Vi
     if end and left:
         return events, Violation.CLOSED_IN_FRAME
     return events + [PeerClosed()] * end, None
-
-
-@functools.lru_cache(256)
-def _sender(head: bytes) -> Endpoint | None:
-    try:
-        return Endpoint.parse_client_id(head)
-    except AddressError:
-        return None
 
 
 # The native link.

@@ -28,13 +28,12 @@ def met(book: Book, number: int) -> Conversation:
 
 
 def steps(book: Book, number: int) -> int:
-    """Instructions of Python for a newcomer, from the link to its end."""
+    """Lines and calls of Python for a newcomer, from the link to its end, each time in a loop."""
     count = 0
 
     def on_step(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal count
-        frame.f_trace_opcodes = True
-        count += event == "opcode"
+        count += event in ("call", "line")
         return on_step
 
     before = sys.gettrace()
@@ -78,3 +77,17 @@ def test_strangers_beyond_the_bound_are_surplus_and_friends_never(count: int) ->
     surplus = book.surplus()
     assert len(surplus) == max(0, count - LIMITS.strangers)
     assert not set(surplus) & set(friends)
+
+
+def test_the_number_of_a_stranger_who_made_room_is_nobody_else_s_for_long() -> None:
+    book = Book(Limits())
+    first = met(book, 1)
+    book.remove(first, retire=True)
+    numbers = set()
+    for number in range(2, 4098):
+        conversation = met(book, number)
+        numbers.add(conversation.number)
+        book.remove(conversation, retire=True)
+    assert first.number not in numbers
+    assert len(numbers) == 4096
+    assert met(book, 5000).number == first.number

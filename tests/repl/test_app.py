@@ -550,7 +550,7 @@ async def test_what_is_about_the_active_peer_needs_one(command: str) -> None:
         await paper.sees("There is no peer yet: /connect ADDRESS finds one.")
 
 
-async def test_peers_are_listed_with_the_latest_first() -> None:
+async def test_peers_are_listed_with_those_we_know_before_strangers_and_the_latest_first() -> None:
     async with chat() as (app, paper), peer_listener() as (where, listener):
         paper.enter("/peers")
         await paper.sees("There is no peer yet: /connect ADDRESS finds one.")
@@ -566,11 +566,11 @@ async def test_peers_are_listed_with_the_latest_first() -> None:
         paper.enter("/peers")
         await paper.until(lambda: paper.text.count("\n") == 3)
         assert re.sub("[0-9]{2}:[0-9]{2}\n", "12:04\n", paper.text) == (
+            f"1 bob · {where} · classic link · only you write to them · not verified\n"
             "2 [::1]:40001 · [::1]:40001 · classic link · only they write to you · not verified"
             " · 2 unread · last message 12:04\n"
             "3 [::1]:40002 · [::1]:40002 · classic link · offline · not verified · 1 unread"
             " · last message 12:04\n"
-            f"1 bob · {where} · classic link · only you write to them · not verified\n"
         )
 
 

@@ -159,6 +159,19 @@ def classic_big(peer: ClassicPeer) -> Iterator[bytes]:
         yield peer.frame(b"x" * (MAX_FRAME - overhead))
 
 
+def classic_empty(peer: ClassicPeer) -> Iterator[bytes]:
+    """As many frames as fit, each from somebody else, made before the first is sent."""
+    ids = itertools.cycle([b"1::2:40000", b"1::3:40000"])
+    yield b"".join(peer.frame(b"", client_id=next(ids)) for _ in range(5_000))
+
+
+def classic_wide(peer: ClassicPeer) -> Iterator[bytes]:
+    """Messages that take the most memory: four bytes for each character."""
+    overhead = len(peer.frame(b"")) - 4
+    while True:
+        yield peer.frame(b"x" * (MAX_FRAME - overhead - len(WIDE)) + WIDE)
+
+
 def leaving(seal: Sealer) -> Iterator[bytes]:
     """Gone as soon as it is there, without a word."""
     yield from ()
@@ -168,9 +181,11 @@ NATIVE: dict[str, Callable[[Sealer], Iterator[bytes]]] = {
     each.__name__: each for each in (native_small, native_big, native_asking, leaving)
 }
 CLASSIC: dict[str, Callable[[ClassicPeer], Iterator[bytes]]] = {
-    each.__name__: each for each in (classic_small, classic_big)
+    each.__name__: each for each in (classic_small, classic_big, classic_empty, classic_wide)
 }
 TALKERS = [*NATIVE, *CLASSIC]
+#: One such character, and Python keeps four bytes for each of the text.
+WIDE = "\U0001f600".encode()
 #: Written at once, bytes: so much is encrypted before anybody else has a turn.
 BATCH = 64 * 1024
 

@@ -65,9 +65,13 @@ class Chat:
     sink: Program
     tag: str
     took: list[float] = field(default_factory=list)
+    #: The message under way is the last one; it has to arrive, too.
+    over: bool = False
 
     async def run(self, pause: float) -> None:
         for number in itertools.count():
+            if self.over:
+                return
             text = f"{self.tag}-{number}."
             began = trio.current_time()
             await self.source.say(text)
@@ -119,6 +123,7 @@ class Siege:
                   f"longest {max(chat.took) * 1000:.1f} ms")  # fmt: skip
             assert len(chat.took) > 20
             assert p99 < 0.1
+            assert max(chat.took) < 1
         grown = self._most - self._before
         print(f"resident: {self._before / MEBIBYTE:.1f} MiB, and {grown / MEBIBYTE:.1f} more")
         assert grown < 50 * MEBIBYTE
@@ -137,14 +142,17 @@ async def chatting() -> AsyncIterator[Siege]:
             await bob.expect_listener()
             await become_verified(alice, bob)
             siege = Siege(alice, bob, there, other)
-            for chat in siege.chats:
-                nursery.start_soon(chat.run, 0.05)
             nursery.start_soon(siege.watch)
-            await trio.sleep(1)
-            for chat in siege.chats:
-                chat.took.clear()
             with trio.fail_after(240):
-                yield siege
+                async with trio.open_nursery() as chatting:
+                    for chat in siege.chats:
+                        chatting.start_soon(chat.run, 0.05)
+                    await trio.sleep(1)
+                    for chat in siege.chats:
+                        chat.took.clear()
+                    yield siege
+                    for chat in siege.chats:
+                        chat.over = True
             nursery.cancel_scope.cancel()
 
 
@@ -174,12 +182,13 @@ async def test_a_flood_from_200_networks_does_not_disturb_two_verified_peers(
 #: All ways at once, from many networks and from one, and each by itself.
 TALKS = [(",".join(TALKERS), 300, 200), (",".join(TALKERS), 60, 1)]
 TALKS += [(way, 300, 200) for way in TALKERS]
+FEW = [("classic_empty", 1, 1), ("classic_empty", 2, 2)]
 
 
 @needs_namespaces
 @pytest.mark.parametrize(
     ("ways", "strangers", "networks"),
-    TALKS if FUZZING else [(",".join(TALKERS), 60, 20)],
+    [*FEW, *TALKS] if FUZZING else [FEW[0], (",".join(TALKERS), 60, 20)],
     ids=lambda each: str(each) if str(each) in TALKERS else None,
 )
 async def test_strangers_who_talk_without_pause_do_not_disturb_two_verified_peers(
@@ -190,7 +199,7 @@ async def test_strangers_who_talk_without_pause_do_not_disturb_two_verified_peer
         links, written = await siege.attack("talk", ways, strangers, networks, seconds)
         print(f"{ways}: {strangers} strangers of {networks} /64s had {links} links,",
               f"and wrote {written / MEBIBYTE:.0f} MiB")  # fmt: skip
-        assert links >= 20
+        assert links >= min(strangers, 20)
         assert written > MEBIBYTE
         siege.judge()
 

@@ -3,7 +3,6 @@
 import pytest
 
 from fantom_trio.wire import (
-    Endpoint,
     Event,
     HandshakeDone,
     Link,
@@ -31,7 +30,7 @@ def name(session: Session) -> str:
 def said(message: Message) -> Said:
     text = message.plaintext.decode("utf-8", "replace")
     damaged = message.plaintext != text.encode()
-    return Said(text, Endpoint.parse_client_id(message.client_id), damaged)
+    return Said(text, message.client_id, damaged)
 
 
 def replay(link: Link, session: Session, frames: list[bytes]) -> None:

@@ -74,7 +74,7 @@ def test_every_connection_has_a_key_of_its_own() -> None:
 
 def test_what_the_peer_says_arrives_with_its_listener_address() -> None:
     link, peer = listener_and_peer()
-    assert link.receive_data(peer.frame("привет")) == [Said("привет", PEER)]
+    assert link.receive_data(peer.frame("привет")) == [Said("привет", PEER.client_id)]
 
 
 def test_what_we_say_opens_at_the_peer_under_our_client_id() -> None:
@@ -88,7 +88,7 @@ def test_many_frames_of_one_read_travel_as_one_list() -> None:
     link, peer = listener_and_peer()
     texts = [str(number) for number in range(200)]
     events = link.receive_data(b"".join(map(peer.frame, texts)))
-    assert events == [Said(text, PEER) for text in texts]
+    assert events == [Said(text, PEER.client_id) for text in texts]
 
 
 def test_a_message_over_a_frame_is_cut_between_characters_and_keeps_its_order() -> None:
@@ -114,9 +114,9 @@ def test_an_unpaired_surrogate_is_sent_as_a_question_mark() -> None:
 def test_text_that_is_not_utf8_is_shown_with_replacements_and_the_link_kept() -> None:
     link, peer = listener_and_peer()
     assert link.receive_data(peer.frame(b"\xff\xfe\x80abc")) == [
-        Said("\ufffd\ufffd\ufffdabc", PEER, damaged=True)
+        Said("\ufffd\ufffd\ufffdabc", PEER.client_id, damaged=True)
     ]
-    assert link.receive_data(peer.frame("still here")) == [Said("still here", PEER)]
+    assert link.receive_data(peer.frame("still here")) == [Said("still here", PEER.client_id)]
 
 
 @pytest.mark.parametrize("client_id", [b"", b"nonsense", b"192.0.2.1:31488", b"\xff:1", b"::1:"])
@@ -124,7 +124,10 @@ def test_a_client_id_that_cannot_be_read_gives_no_sender_and_keeps_the_link(
     client_id: bytes,
 ) -> None:
     link, peer = listener_and_peer()
-    assert link.receive_data(peer.frame("hi", client_id=client_id)) == [Said("hi", None)]
+    (said,) = link.receive_data(peer.frame("hi", client_id=client_id))
+    assert said == Said("hi", client_id)
+    assert isinstance(said, Said)
+    assert said.sender is None
 
 
 def test_a_client_id_may_change_from_frame_to_frame() -> None:
@@ -135,11 +138,14 @@ def test_a_client_id_may_change_from_frame_to_frame() -> None:
         peer.frame("c", client_id=b"::1:4000"),  # a prefix of the first one
         peer.frame("d"),
     ]
-    assert link.receive_data(b"".join(frames)) == [
-        Said("a", PEER),
-        Said("b", Endpoint("fe80::1", 31488, "eth0")),
-        Said("c", Endpoint("::1", 4000)),
-        Said("d", PEER),
+    events = link.receive_data(b"".join(frames))
+    senders = [event.sender for event in events if isinstance(event, Said)]
+    assert senders == [PEER, Endpoint("fe80::1", 31488, "eth0"), Endpoint("::1", 4000), PEER]
+    assert events == [
+        Said("a", PEER.client_id),
+        Said("b", b"fe80::1%eth0:31488"),
+        Said("c", b"::1:4000"),
+        Said("d", PEER.client_id),
     ]
 
 
@@ -155,7 +161,7 @@ def test_a_native_handshake_line_is_a_valid_classic_one() -> None:
     line = peer.handshake()[:-1] + b" ~~\n"
     assert link.receive_data(line) == [HandshakeDone(LinkKind.CLASSIC)]
     peer.meet(bytes(link.data_to_send()))
-    assert link.receive_data(peer.frame("hi")) == [Said("hi", PEER)]
+    assert link.receive_data(peer.frame("hi")) == [Said("hi", PEER.client_id)]
 
 
 # What a peer may do wrong, and what is said of it.
@@ -235,7 +241,7 @@ def test_a_frame_of_64_KiB_is_read() -> None:  # noqa: N802
     text = "x" * (65_536 - len(peer.client_id) - 1 - 24 - 16)
     frame = peer.frame(text)
     assert len(frame) == 4 + 65_536
-    assert link.receive_data(frame) == [Said(text, PEER)]
+    assert link.receive_data(frame) == [Said(text, PEER.client_id)]
 
 
 def test_a_frame_without_nul_is_refused() -> None:
@@ -269,7 +275,7 @@ def test_a_replayed_frame_is_refused_even_under_another_client_id() -> None:
     for client_id in (None, b"::1:40009"):
         link, peer = listener_and_peer()
         nonce = os.urandom(24)
-        assert link.receive_data(peer.frame("once", nonce=nonce)) == [Said("once", PEER)]
+        assert link.receive_data(peer.frame("once", nonce=nonce)) == [Said("once", PEER.client_id)]
         again = peer.frame("once", nonce=nonce, client_id=client_id)
         assert violation(link, again) is Violation.REPLAY
 
@@ -285,7 +291,7 @@ def test_an_end_in_the_middle_is_told_apart_from_a_close() -> None:
 def test_what_was_said_before_a_violation_is_still_heard() -> None:
     link, peer = listener_and_peer()
     events = link.receive_data(peer.frame("one") + peer.frame("two") + b"\0\0\0\0")
-    assert events == [Said("one", PEER), Said("two", PEER)]
+    assert events == [Said("one", PEER.client_id), Said("two", PEER.client_id)]
     with pytest.raises(RemoteProtocolError, match="length 0"):
         link.events()
 

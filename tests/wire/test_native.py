@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fantom_trio.wire import (
-    Endpoint,
     Event,
     HandshakeDone,
     Link,
@@ -153,7 +152,7 @@ def test_a_line_that_is_native_but_for_a_trifle_is_classic(miss: Callable[[bytes
     answer = sent(link)
     assert re.fullmatch(rb"HANDSHAKE_ACK [A-Za-z0-9+/]{43}=\n", answer)
     peer.meet(answer)
-    assert link.receive_data(peer.frame("hi")) == [Said("hi", Endpoint("::1", 40000))]
+    assert link.receive_data(peer.frame("hi")) == [Said("hi", b"::1:40000")]
 
 
 @near_misses

@@ -414,7 +414,7 @@ def test_the_example_s_line_serves_a_classic_listener_too(monkeypatch: pytest.Mo
     assert dialer.receive_data(text("classic", "answer")) == [HandshakeDone(LinkKind.CLASSIC)]
     dialer.say(RECORDED["classic"]["text"])
     assert dialer.data_to_send() == data("classic", "frame")
-    said = Said(RECORDED["classic"]["text"], Endpoint.parse_client_id(client_id))
+    said = Said(RECORDED["classic"]["text"], client_id)
     assert listener.receive_data(data("classic", "frame")) == [said]
 
 

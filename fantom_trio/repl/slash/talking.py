@@ -12,12 +12,11 @@ from fantom_trio.nursery import (
 )
 from fantom_trio.repl import render, sanitize, transcript
 from fantom_trio.repl.app import App
+from fantom_trio.repl.bounds import NAME_CHARACTERS
 from fantom_trio.repl.commands import CommandError
 from fantom_trio.repl.languages import _, n_
 from fantom_trio.repl.slash.registry import COMMANDS
 from fantom_trio.repl.strangers import list_strangers
-
-_LONGEST_NAME = 32
 
 
 @COMMANDS.add
@@ -77,7 +76,9 @@ async def peers(app: App, strangers: Literal["all"] | None = None) -> None:
     def latest(peer: Conversation) -> float:
         return peer.history.last_said.at if peer.history.last_said else 0.0
 
-    for peer in sorted(app.node.conversations, key=latest, reverse=True):
+    # However much strangers write, those we know stand above them.
+    by_time = sorted(app.node.conversations, key=latest, reverse=True)
+    for peer in sorted(by_time, key=lambda each: each.strange):
         await app.print(_describe(peer))
     if listed:
         await app.print(listed)
@@ -126,8 +127,10 @@ async def name(app: App, peer: Conversation, name: str) -> None:
 
 def _check_name(app: App, name: str, peer: Conversation | None) -> None:
     """A name is short, can be told from a number, an address and a command, and is not taken."""
-    if not name.isprintable() or sanitize.line(name) != name or len(name) > _LONGEST_NAME:
-        raise CommandError(_("A name is at most {n} characters that can be seen.", n=_LONGEST_NAME))
+    if not name.isprintable() or sanitize.line(name) != name or len(name) > NAME_CHARACTERS:
+        raise CommandError(
+            _("A name is at most {n} characters that can be seen.", n=NAME_CHARACTERS)
+        )
     if name.isdecimal() or name[0] in "/[" or ":" in name:
         raise CommandError(_("“{name}” could be taken for a number or an address.", name=name))
     for other in app.node.conversations:

@@ -21,9 +21,7 @@ from fantom_trio.nursery.deliver import deliver
 from fantom_trio.nursery.dial import dial
 
 if TYPE_CHECKING:
-    from fantom_trio.nursery.changes import (
-        network_of,
-    )
+    from fantom_trio.nursery.changes import network_of
     from fantom_trio.nursery.connection import Connection, Ending, Why
     from fantom_trio.nursery.conversation import Conversation, OutboxFull
     from fantom_trio.nursery.deliver import Piece, Receipt, Source

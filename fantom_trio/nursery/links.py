@@ -414,7 +414,7 @@ class Links(DialBacks):
             self.dial(conversation, again=True)
         self.changed.set()
         # Nor must those whom the user took no notice of.
-        tell = self._teller.mention if conversation.strange else self._teller.tell
-        await tell(LinkEnded(conversation, connection.peer, connection.role, ending, last))
+        report, role = self._teller.report_of, connection.role
+        await report(conversation, LinkEnded(conversation, connection.peer, role, ending, last))
         for outcome in failed:
-            await tell(Verifying(conversation, outcome))
+            await report(conversation, Verifying(conversation, outcome))

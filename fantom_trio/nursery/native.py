@@ -81,7 +81,7 @@ class _Reader:
             events = await self._connection.receive()
             patience.heard()
             await self._take(events)
-            if self._connection.turns is not None and not self._conversation.strange:
+            if not self._conversation.strange:
                 self._connection.turns = None
 
     async def _take(self, events: list[Event]) -> None:

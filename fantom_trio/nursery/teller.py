@@ -104,13 +104,19 @@ class Teller:
                 return True
         return False
 
-    async def mention_of(self, conversation: Conversation, event: NodeEvent) -> None:
-        """Offer it, but what a stranger did only if that keeps nobody else's news waiting."""
-        await (self.mention(event) if conversation.strange else self.offer(event))
+    async def mention_of(self, conversation: Conversation, event: NodeEvent) -> bool:
+        """Offer it, but what a stranger did only if that keeps nobody else's news waiting.
 
-    async def mention(self, event: NodeEvent) -> None:
-        """``try_mention``, whether it can be told or not."""
-        self.try_mention(event)
+        Strangers would wait with their words in hand, as many as there are links.
+        """
+        return self.try_mention(event) if conversation.strange else await self.offer(event)
+
+    async def report_of(self, conversation: Conversation, event: NodeEvent) -> None:
+        """The same, but what a known peer did waits until there is room."""
+        if conversation.strange:
+            self.try_mention(event)
+        else:
+            await self.tell(event)
 
     def try_mention(self, event: NodeEvent) -> bool:
         """Tell what a stranger did, if that keeps nobody else's news waiting; False: it does."""
@@ -134,9 +140,7 @@ class Teller:
         """``messages`` stand in the history: to the screen, or say how many it missed."""
         told = False
         try:
-            new = Received(conversation, messages)
-            # Strangers would wait with their words in hand, as many as there are links.
-            told = self.try_mention(new) if conversation.strange else await self.offer(new)
+            told = await self.mention_of(conversation, Received(conversation, messages))
         finally:  # the link may have ended meanwhile
             if not told:
                 conversation.not_shown += len(messages)

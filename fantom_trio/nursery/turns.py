@@ -14,10 +14,11 @@ class Turns:
     stands a read of one stranger, and not one of every stranger there is.
     """
 
-    __slots__ = ("_latest", "_limits", "_lock")
+    __slots__ = ("_latest", "_lock", "most_bytes")
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        #: How much may be read for one turn.
+        self.most_bytes = limits.stranger_read_bytes
         self._lock = trio.Lock()
         self._latest = 0
 
@@ -28,8 +29,3 @@ class Turns:
         async with self._lock:
             await trio.lowlevel.checkpoint()
             self._latest = stranger
-
-    @property
-    def most_bytes(self) -> int:
-        """How much may be read for one turn."""
-        return self._limits.stranger_read_bytes

@@ -35,11 +35,17 @@ async def running() -> AsyncIterator[Pulse]:
         nursery.cancel_scope.cancel()
 
 
+def watched(pulse: Pulse) -> Quiet:
+    """A link whose reader waits from now on."""
+    link = Quiet()
+    link.patience.begin()
+    pulse.watch(link.patience)
+    return link
+
+
 async def test_a_silent_link_is_asked_twice_and_given_up_once(autojump_clock: MockClock) -> None:
     async with running() as pulse:
-        start, link = trio.current_time(), Quiet()
-        link.patience.begin()
-        pulse.watch(link.patience)
+        start, link = trio.current_time(), watched(pulse)
         await trio.sleep(100)
         assert [at - start for at in link.asked] == [10, 20]
         assert [at - start for at in link.given_up] == [30]
@@ -47,9 +53,7 @@ async def test_a_silent_link_is_asked_twice_and_given_up_once(autojump_clock: Mo
 
 async def test_whoever_is_heard_begins_anew(autojump_clock: MockClock) -> None:
     async with running() as pulse:
-        start, link = trio.current_time(), Quiet()
-        link.patience.begin()
-        pulse.watch(link.patience)
+        start, link = trio.current_time(), watched(pulse)
         for _ in range(20):
             await trio.sleep(9)
             link.patience.heard()
@@ -63,9 +67,7 @@ async def test_whoever_is_heard_begins_anew(autojump_clock: MockClock) -> None:
 async def test_where_nobody_reads_there_is_no_silence(autojump_clock: MockClock) -> None:
     """The reader waits for a slow screen: that is not the peer's fault."""
     async with running() as pulse:
-        link = Quiet()
-        link.patience.begin()
-        pulse.watch(link.patience)
+        link = watched(pulse)
         await trio.sleep(5)
         link.patience.heard()
         await trio.sleep(1000)
@@ -75,10 +77,7 @@ async def test_where_nobody_reads_there_is_no_silence(autojump_clock: MockClock)
 
 async def test_a_doubted_link_has_its_own_shorter_time(autojump_clock: MockClock) -> None:
     async with running() as pulse:
-        start, link, other = trio.current_time(), Quiet(), Quiet()
-        for each in link, other:
-            each.patience.begin()
-            pulse.watch(each.patience)
+        start, link, other = trio.current_time(), watched(pulse), watched(pulse)
         await trio.sleep(1)
         pulse.doubt(link.patience, 3)
         await trio.sleep(100)
@@ -88,9 +87,7 @@ async def test_a_doubted_link_has_its_own_shorter_time(autojump_clock: MockClock
 
 async def test_a_doubt_ends_with_the_first_sign_of_life(autojump_clock: MockClock) -> None:
     async with running() as pulse:
-        start, link = trio.current_time(), Quiet()
-        link.patience.begin()
-        pulse.watch(link.patience)
+        start, link = trio.current_time(), watched(pulse)
         pulse.doubt(link.patience, 3)
         await trio.sleep(2)
         link.patience.heard()
@@ -102,9 +99,7 @@ async def test_a_doubt_ends_with_the_first_sign_of_life(autojump_clock: MockCloc
 async def test_nothing_is_kept_of_links_that_are_gone(autojump_clock: MockClock) -> None:
     async with running() as pulse:
         for _ in range(1000):
-            link = Quiet()
-            link.patience.begin()
-            pulse.watch(link.patience)
+            link = watched(pulse)
             pulse.forget(link.patience)
             pulse.forget(link.patience)
         assert not pulse._by_number
@@ -117,10 +112,7 @@ async def test_a_thousand_quiet_links_wake_the_task_when_they_are_due_and_not_at
     autojump_clock: MockClock,
 ) -> None:
     async with running() as pulse:
-        links = [Quiet() for _ in range(1000)]
-        for link in links:
-            link.patience.begin()
-            pulse.watch(link.patience)
+        links = [watched(pulse) for _ in range(1000)]
         await wait_all_tasks_blocked()
         wakes = 0
 

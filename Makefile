@@ -8,8 +8,9 @@ BIN = $(VENV)/bin
 AUDIT = $(VENV)-audit
 SHORT = -m "not slow"
 # Three files at once, on two cores as well: much of the suite waits for real terminals, networks and
-# clocks.
-PYTEST = $(BIN)/python -m pytest -n 3 --dist loadfile
+# clocks. A process that dies is a failure; with another in its place the rest would wait for ever
+# (pytest-xdist, issue 1378).
+PYTEST = $(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 0
 
 .PHONY: demo test test-short lint bench bench-compare fuzz fuzz-long faults model audit wheel sbom lock \
 	translations docs picture clean

@@ -7,7 +7,7 @@ from typing import ClassVar, TypeVar
 
 import trio
 
-from fantom_trio.nursery import Limits, Node, NodeEvent, Received, open_node
+from fantom_trio.nursery import Limits, Node, NodeEvent, NotShown, Received, open_node
 from fantom_trio.wire import Endpoint
 from tests.classic_peer import ClassicPeer
 from tests.wire.native_ends import settled_slots, slots_in_use
@@ -35,19 +35,24 @@ async def listening_node(limits: Limits | None = None) -> AsyncIterator[Node]:
                 Peer.alive.pop().close()
 
 
-async def next_event(node: Node, kind: type[E]) -> E:
-    """The next event of that kind; others before it are passed over."""
+async def next_event(node: Node, *kinds: type[E]) -> E:
+    """The next event of such a kind; others before it are passed over."""
     while True:
         event = await node.events.receive()
-        if isinstance(event, kind):
+        if isinstance(event, kinds):
             return event
 
 
 async def next_texts(node: Node, count: int) -> list[str]:
-    """The next ``count`` texts that any peer said."""
+    """The next ``count`` texts that any peer said.
+
+    Some of a stranger whom nobody reads are left out: this fails then, it does not wait for them.
+    """
     texts: list[str] = []
     while len(texts) < count:
-        texts += [message.text for message in (await next_event(node, Received)).messages]
+        event: Received | NotShown = await next_event(node, Received, NotShown)
+        assert isinstance(event, Received), f"{event.count} were not shown"
+        texts += [message.text for message in event.messages]
     return texts
 
 

@@ -18,7 +18,7 @@ import pytest
 import trio
 
 from fantom_trio.lines import READ_SIZE, Lines
-from fantom_trio.nursery import Endpoint, open_node
+from fantom_trio.nursery import Endpoint, Limits, open_node
 from tests.nursery.ends import (
     LOOPBACK,
     PATIENCE,
@@ -104,7 +104,8 @@ async def test_at_a_person_s_terminal_each_line_is_one_message() -> None:
 async def test_what_is_a_line(stdin: bytes, texts: list[str], tmp_path: Path) -> None:
     file = tmp_path / "in"
     file.write_bytes(stdin)
-    async with listening_node() as node:
+    # What a stranger says stands in line until both are over.
+    async with listening_node(Limits(stranger_events=Limits().events)) as node:
         assert (await sent(node.listener or LOOPBACK, stdin)).returncode == 0
         with file.open("rb") as opened, trio.fail_after(PATIENCE):
             done = await trio.run_process(

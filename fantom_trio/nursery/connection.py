@@ -269,6 +269,7 @@ class Connection:
             self._sending = True
             await self._stream.send_all(data)
             self._sending = False
+            self.link.sent(data)
 
     def send_now(self) -> None:
         """What the link still has to send, as far as the system takes it without waiting.

@@ -102,8 +102,8 @@ class Limits(Struct, frozen=True):
     #: a classic peer does not tell how much of it arrived.
     batch_bytes: int = 32 * 1024
     #: The same on a native link, where nothing is said twice: more at once would not stay in the
-    #: processor's cache, and memory for it would come from the system each time.
-    native_batch_bytes: int = 96 * 1024
+    #: processor's cache.
+    native_batch_bytes: int = 288 * 1024
     #: Events on their way to the screen; beyond it sockets are not read.
     events: int = 64
     #: With so many on their way, nothing is said of strangers who come and go: the screen takes one

@@ -21,8 +21,8 @@ __all__ = ["WINDOW_BYTES", "WINDOW_MESSAGES", "Cursor", "Delivery"]
 WINDOW_MESSAGES = 1024
 WINDOW_BYTES = 1024 * 1024
 
-#: What a frame takes besides its text, about, as bytes of text.
-FRAME_BYTES = 256
+#: What a frame takes besides its text, about: most of it is padding.
+FRAME_BYTES = 1024
 
 M = TypeVar("M")
 

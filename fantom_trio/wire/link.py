@@ -13,7 +13,7 @@ from fantom_trio.wire.events import Event, HandshakeDone, LinkKind, PeerClosed, 
 from fantom_trio.wire.frames import LARGE_ROOM, MAX_LINE, MAX_ROOM, ReceiveBuffer
 from fantom_trio.wire.records import Record
 from fantom_trio.wire.secret import KEY_BYTES, KeyPair
-from fantom_trio.wire.stream import RecordReader, RecordWriter
+from fantom_trio.wire.stream import RecordReader, RecordWriter, take_back
 
 __all__ = ["Link"]
 
@@ -174,6 +174,10 @@ class Link:
         """What is to be written, all in one write; empty when there is nothing."""
         out, self._out = self._out, bytearray()
         return out
+
+    def sent(self, data: bytearray) -> None:
+        """Take back what ``data_to_send`` gave: it is overwritten by what is sent later."""
+        take_back(data)
 
     # The end.
 

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl import bindings
 
-from fantom_trio.wire import Link, LocalProtocolError, RemoteProtocolError, Violation, ciphers
+from fantom_trio.wire import (
+    Link,
+    LocalProtocolError,
+    RemoteProtocolError,
+    Violation,
+    ciphers,
+    stream,
+)
 from fantom_trio.wire.frames import ReceiveBuffer
 from fantom_trio.wire.records import (
     MAX_CLOCK,
@@ -564,3 +571,53 @@ def test_several_records_at_once_look_as_one_by_one() -> None:
     assert len(together[1]) == len(one[1])
     opened = [Opener(KEY, HASH).read(bytes(out)) for _, out in (one, together)]
     assert opened[0] == opened[1]
+
+
+SHORT, LONG = Say(2, "short", 0), Say(3, "long" * 15_000, 0)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        [LONG],
+        [LONG, LONG, LONG],
+        [SHORT, SHORT, LONG, SHORT],
+        [SHORT, LONG, SHORT, SHORT, LONG, SHORT, SHORT],
+        [SHORT] * 3,
+        [SHORT] * 200,
+    ],
+    ids=["long", "all long", "before and behind", "between", "few short", "many short"],
+)
+def test_frames_stand_in_memory_that_was_given_back(
+    batch: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stood there, and however long that was."""
+    monkeypatch.setattr(stream, "_spare", [])
+    for old in (0, 70_000, 1_000_000):
+        ours, out = writer()
+        out += ours.frames([HELLO])
+        stream.take_back(bytearray(b"\xff" * old))
+        out += ours.frames(batch)
+        assert read(bytes(out)) == ([HELLO, *batch], None)
+
+
+def test_long_frames_take_no_new_memory_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_spare", [])
+    ours, _ = writer()
+    ours.frames([HELLO])
+    first = ours.frames([LONG] * 4)
+    copy = bytes(first)
+    assert ours.frames([LONG]) is not first, "somebody still has it"
+    assert first == copy
+    stream.take_back(first)
+    stream.take_back(ours.frames([SHORT]))
+    assert ours.frames([LONG] * 3) is first
+    assert not stream._spare
+
+
+def test_of_what_is_refused_nothing_stays_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_spare", [bytearray(100_000)])
+    ours, _ = writer()
+    with pytest.raises(LocalProtocolError, match="once"):
+        ours.frames([HELLO, LONG, HELLO])
+    assert not stream._spare

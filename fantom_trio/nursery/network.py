@@ -34,8 +34,7 @@ class Stream(trio.abc.AsyncResource):
     async def send_all(self, data: bytes | bytearray) -> None:
         """Write all of ``data``; raises ``ConnectionLost``.
 
-        Cancelled or failed, some, all or none of it went out. A little may go out without a
-        checkpoint.
+        Cancelled or failed, some, all or none of it went out.
         """
 
     @abstractmethod

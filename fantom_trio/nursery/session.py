@@ -90,9 +90,8 @@ class Session:
         self._work.set()
 
     async def work(self) -> None:
-        """Wait until ``wake`` was called since the last time; no checkpoint where it was."""
-        if not self._work.is_set():
-            await self._work.wait()
+        """Wait until ``wake`` was called since the last time."""
+        await self._work.wait()
         self._work = trio.Event()
 
     def ask(self) -> None:

@@ -31,8 +31,6 @@ __all__ = ["TCP", "Tcp", "TcpListener", "TcpStream", "index_of", "look_up"]
 _TCP_RTO_MAX_MS = 44
 #: The system takes no more while so much of what it took is not sent yet, bytes.
 _UNSENT_BYTES = 16 * 1024
-#: A handshake's lines, an answer, a few short messages: what anybody writes before they wait again.
-_LITTLE_BYTES = 4 * 1024
 
 _BY_ERRNO = {
     errno.ECONNREFUSED: DialProblem.REFUSED,
@@ -83,8 +81,7 @@ class TcpStream(Stream):
             sent = self._send(data)
             if sent == len(data):
                 # Whoever writes on and on leaves others their turn.
-                if sent > _LITTLE_BYTES:
-                    await trio.lowlevel.cancel_shielded_checkpoint()
+                await trio.lowlevel.cancel_shielded_checkpoint()
                 return
             with memoryview(data) as rest:
                 while sent < len(rest):

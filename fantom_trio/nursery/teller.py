@@ -1,6 +1,5 @@
 """What happened, on its way to the screen: nothing queues without end, nothing stalls for long."""
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,10 +12,6 @@ from fantom_trio.nursery.message import Message
 
 __all__ = ["Events", "Teller"]
 
-#: Events taken one after the other before all tasks get their turn: with a turn for each, those who
-#: tell would wait in a row, and their links with them.
-_IN_A_ROW = 8
-
 
 class Events(trio.abc.ReceiveChannel[NodeEvent]):
     """What happened, oldest first; whoever waits for room hears of each that is taken."""
@@ -24,17 +19,9 @@ class Events(trio.abc.ReceiveChannel[NodeEvent]):
     def __init__(self, channel: trio.MemoryReceiveChannel[NodeEvent]) -> None:
         self._channel = channel
         self._taken = trio.Event()
-        self._in_a_row = 0
 
     async def receive(self) -> NodeEvent:
-        """The next; cancelled, it has taken none. Of those that wait not each is a checkpoint."""
-        if self._in_a_row < _IN_A_ROW:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            with contextlib.suppress(trio.WouldBlock):
-                event = self.receive_nowait()
-                self._in_a_row += 1
-                return event
-        self._in_a_row = 0
+        """The next; cancelled, it has taken none."""
         event = await self._channel.receive()
         self._taken.set()
         return event
@@ -78,9 +65,8 @@ class Teller:
         self.events = Events(channel)
 
     async def tell(self, event: NodeEvent) -> None:
-        """Wait until there is room for ``event``; no checkpoint where there is."""
-        if not self.try_tell(event):
-            await self._tell.send(event)
+        """Wait until there is room for ``event``."""
+        await self._tell.send(event)
 
     async def offer(self, event: NodeEvent) -> bool:
         """Tell, but wait for a slow screen no longer than a peer bears; False: it was not told."""

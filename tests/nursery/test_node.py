@@ -702,7 +702,7 @@ async def test_a_stalled_screen_does_not_stall_the_link_and_is_told_what_it_miss
         await node.events.receive()  # with no room at all, of a stranger one of three
         node.conversations[0].want()
         await peer.say("seen")
-        while "seen" not in await next_texts(node, 1):
+        while (await next_event(node, Received)).messages[0].text != "seen":
             pass
         for text in ("missed", "missed too"):
             await peer.say(text)
@@ -747,7 +747,7 @@ async def test_what_a_stalled_screen_missed_is_told_when_the_peer_says_no_more(
         await node.events.receive()
         node.conversations[0].want()
         await peer.say("seen")
-        while "seen" not in await next_texts(node, 1):
+        while (await next_event(node, Received)).messages[0].text != "seen":
             pass
         await peer.say("missed")
         await trio.testing.wait_all_tasks_blocked(0.01)

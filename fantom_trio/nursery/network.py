@@ -34,7 +34,8 @@ class Stream(trio.abc.AsyncResource):
     async def send_all(self, data: bytes | bytearray) -> None:
         """Write all of ``data``; raises ``ConnectionLost``.
 
-        Cancelled or failed, some, all or none of it went out.
+        Cancelled or failed, some, all or none of it went out. Nothing of ``data`` is looked at
+        after this returned.
         """
 
     @abstractmethod

@@ -58,12 +58,12 @@ def unpadded(room: bytearray, size: int) -> int | None:
 #: What was written last, if that was much; at most one. The system zeroes what memory it gives, and
 #: that takes half as long as to encrypt.
 _spare: list[bytearray] = []
-_MUCH_BYTES = 64 * 1024
+_MUCH_BYTES, _MOST_BYTES = 64 * 1024, 512 * 1024
 
 
 def take_back(written: bytearray) -> None:
     """Nobody looks at these frames any more: the next may stand there."""
-    if len(written) >= _MUCH_BYTES:
+    if _MUCH_BYTES <= len(written) <= _MOST_BYTES:
         _spare[:] = [written]
 
 

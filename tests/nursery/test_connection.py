@@ -2,10 +2,12 @@
 
 import contextlib
 import itertools
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
+import trio.testing
 
 from fantom_trio.nursery import (
     Connection,
@@ -19,6 +21,8 @@ from fantom_trio.nursery import (
     open_node,
 )
 from fantom_trio.nursery.tcp import TcpStream
+from fantom_trio.wire import Event, stream
+from fantom_trio.wire.records import Say
 from tests.nursery.ends import (
     LOOPBACK,
     PATIENCE,
@@ -31,6 +35,7 @@ from tests.nursery.ends import (
     settled_slots,
     slots_in_use,
 )
+from tests.wire.native_ends import greeted_pair
 
 #: The node's own tasks for links; every step of theirs ends in an await.
 TASKS = ("Links.serve", "Links._run_outgoing", "classic._watch", "_Writer.run")
@@ -249,3 +254,38 @@ async def _node_lives(node: Node) -> None:
     while "are you alive?" not in await next_texts(node, 1):
         pass
     peer.close()
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["written", "cut"])
+async def test_only_what_was_written_whole_is_overwritten_by_the_next(
+    cut: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what was cut the system, or another thread, may still hold a part."""
+    monkeypatch.setattr(stream, "_spare", [])
+    link, other = greeted_pair()
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    connection = Connection(TcpStream(ours, LOOPBACK, LOOPBACK), link)
+    says = [Say(number, "long" * 15_000, 0) for number in range(1, 6)]
+    link.send_all(says)
+    got: list[Event] = []
+
+    def read() -> None:
+        while len(got) < len(says):
+            got.extend(other.receive_data(theirs.recv(65_536)))
+
+    with contextlib.ExitStack() as at_the_end:
+        at_the_end.callback(theirs.close)
+        at_the_end.callback(other.wipe)
+        at_the_end.callback(connection.close)
+        with trio.fail_after(PATIENCE):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(connection.send)
+                await trio.testing.wait_all_tasks_blocked()
+                assert not stream._spare, "it is not written yet"
+                if cut:
+                    nursery.cancel_scope.cancel()
+                else:
+                    await trio.to_thread.run_sync(read)
+        assert len(stream._spare) == (not cut)
+    assert got == ([] if cut else says)

@@ -601,3 +601,17 @@ async def test_an_invite_is_never_answered_by_a_classic_peer() -> None:
             failed = await next_event(node, DialFailed)
             assert failed.error.problem is DialProblem.DOWNGRADED
             assert await peer.read_end() == b""
+
+
+async def test_what_waits_goes_out_before_no_goodbye(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    """Two seconds is all that a goodbye has, and a slow line sends little in them."""
+    async with node_at(network, AT_ALICE) as alice, node_at(network, AT_BOB) as bob:
+        here, there = await meet(alice, bob)
+        for _ in range(10):
+            alice.say(here, "x" * 60_000)
+        alice.disconnect(here)
+        assert (await next_event(bob, LinkEnded)).ending.why is Why.LEFT
+        assert not there.history
+        assert here.undelivered == 10

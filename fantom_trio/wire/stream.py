@@ -56,7 +56,7 @@ def unpadded(room: bytearray, size: int) -> int | None:
 
 
 #: What was written last, if that was much; at most one. The system zeroes what memory it gives, and
-#: that takes half as long as to encrypt.
+#: that takes half as long as to encrypt. A classic link may write more than any native one, once.
 _spare: list[bytearray] = []
 _MUCH_BYTES, _MOST_BYTES = 64 * 1024, 512 * 1024
 

@@ -593,7 +593,7 @@ def test_frames_stand_in_memory_that_was_given_back(
 ) -> None:
     """Whatever stood there, and however long that was."""
     monkeypatch.setattr(stream, "_spare", [])
-    for old in (0, 70_000, 1_000_000):
+    for old in (0, 70_000, 500_000):
         ours, out = writer()
         out += ours.frames([HELLO])
         stream.take_back(bytearray(b"\xff" * old))
@@ -613,6 +613,8 @@ def test_long_frames_take_no_new_memory_each_time(monkeypatch: pytest.MonkeyPatc
     stream.take_back(ours.frames([SHORT]))
     assert ours.frames([LONG] * 3) is first
     assert not stream._spare
+    stream.take_back(bytearray(stream._MOST_BYTES + 1))
+    assert not stream._spare, "nobody needs so much"
 
 
 def test_of_what_is_refused_nothing_stays_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:

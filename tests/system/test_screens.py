@@ -119,11 +119,12 @@ def test_forty_columns_and_ten_rows_are_enough(sit: Sit) -> None:
 def test_each_language_from_the_start(
     tmp_path: Path, sit: Sit, language: str, greeting: str, nobody: str
 ) -> None:
-    config = tmp_path / "alice" / "config" / "fantom-trio"
+    remembered = tmp_path / "alice" / "config" / "fantom-trio" / "language"
     alice = sit("alice", rows=24, columns=80)
     alice.enter(f"/lang {language}")
     alice.until(lambda: alice.toolbar.split()[-1:] == [language])
-    assert (config / "language").read_text() == f"{language}\n"
+    alice.until(remembered.is_file)  # the screen changes first: a slow disk holds nobody up
+    assert remembered.read_text() == f"{language}\n"
     english = alice.text
     alice.quit()
     again = Person(

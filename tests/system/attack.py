@@ -27,6 +27,8 @@ IPV6_FREEBIND = 78
 #: The other side gives up a handshake before; its system may have forgotten one already, and a
 #: system tells nobody of that who says nothing. Seconds.
 PATIENCE = 15
+#: What those who talk have and write before they stop, but after a minute they stop in any case.
+ENOUGH_LINKS, ENOUGH_BYTES, LONGEST_TALK = 20, 1024 * 1024, 60
 #: No machine holds so much for a stranger, or so it is hoped.
 CLAIM = b"\xff\xff\xff\xff"
 
@@ -213,7 +215,10 @@ def batches(pieces: Iterator[bytes]) -> Iterator[bytes]:
 async def talk_all(
     there: Endpoint, ways: list[str], strangers: int, networks: int, seconds: float
 ) -> tuple[int, int]:
-    """How many links they had, and how many bytes they wrote on them."""
+    """How many links they had, and how many bytes they wrote on them.
+
+    They go on for so many seconds, and for longer on a machine that lets them say nothing so soon.
+    """
     links = written = 0
 
     async def drain(stream: trio.SocketStream) -> None:
@@ -237,10 +242,14 @@ async def talk_all(
                             written += len(batch)
                     nursery.cancel_scope.cancel()
 
-    with trio.move_on_after(seconds):
+    with trio.move_on_after(LONGEST_TALK):
         async with trio.open_nursery() as nursery:
             for number in range(strangers):
                 nursery.start_soon(be_stranger, number)
+            await trio.sleep(seconds)
+            while links < min(strangers, ENOUGH_LINKS) or written <= ENOUGH_BYTES:
+                await trio.sleep(0.1)
+            nursery.cancel_scope.cancel()
     return links, written
 
 

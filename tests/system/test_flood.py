@@ -26,7 +26,7 @@ from fantom_trio.nursery import (
     open_node,
 )
 from tests.nursery.ends import Peer, next_event
-from tests.system.attack import TALKERS
+from tests.system.attack import ENOUGH_BYTES, ENOUGH_LINKS, TALKERS
 from tests.system.namespaces import Host, ip, needs_namespaces, two_hosts
 from tests.system.program import PATIENCE, PROGRAM, Program, free_port, running
 
@@ -199,8 +199,8 @@ async def test_strangers_who_talk_without_pause_do_not_disturb_two_verified_peer
         links, written = await siege.attack("talk", ways, strangers, networks, seconds)
         print(f"{ways}: {strangers} strangers of {networks} /64s had {links} links,",
               f"and wrote {written / MEBIBYTE:.0f} MiB")  # fmt: skip
-        assert links >= min(strangers, 20)
-        assert written > MEBIBYTE
+        assert links >= min(strangers, ENOUGH_LINKS)
+        assert written > ENOUGH_BYTES
         siege.judge()
 
 
@@ -245,6 +245,7 @@ async def test_without_descriptors_it_stays_up_says_so_and_recovers() -> None:
         with trio.fail_after(30):
             while not heard:
                 await alice.say("/switch [::1]:40000")
+                await alice.say("/history")  # it may have come when the screen had no room for it
                 with trio.move_on_after(1):
                     again = await alice.expect("I am in")
                     heard = True

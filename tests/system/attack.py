@@ -220,6 +220,7 @@ async def talk_all(
     They go on for so many seconds, and for longer on a machine that lets them say nothing so soon.
     """
     links = written = 0
+    enough = trio.Event()
 
     async def drain(stream: trio.SocketStream) -> None:
         with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -240,6 +241,8 @@ async def talk_all(
                         for batch in batches(said):
                             await stream.send_all(batch)
                             written += len(batch)
+                            if written > ENOUGH_BYTES and links >= min(strangers, ENOUGH_LINKS):
+                                enough.set()
                     nursery.cancel_scope.cancel()
 
     with trio.move_on_after(LONGEST_TALK):
@@ -247,8 +250,7 @@ async def talk_all(
             for number in range(strangers):
                 nursery.start_soon(be_stranger, number)
             await trio.sleep(seconds)
-            while links < min(strangers, ENOUGH_LINKS) or written <= ENOUGH_BYTES:
-                await trio.sleep(0.1)
+            await enough.wait()
             nursery.cancel_scope.cancel()
     return links, written
 

@@ -9,6 +9,7 @@ import enum
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = [
     "DEFAULT_PORT",
@@ -154,6 +155,7 @@ def canonical_host(text: str) -> str:
     return str(address)
 
 
+@lru_cache(maxsize=1024)
 def is_link_local(host: str) -> bool:
     """True for an address in ``fe80::/10``; a name is none."""
     return ":" in host and ipaddress.IPv6Address(host).is_link_local

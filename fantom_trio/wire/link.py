@@ -164,6 +164,8 @@ class Link:
         self._refuse_if_wiped()
         if not isinstance(self._writer, RecordWriter):
             raise LocalProtocolError(f"a {self.role.value} cannot write a record on this link now")
+        if not records:
+            return
         written = self._writer.frames(records)
         if self._out:
             self._out += written

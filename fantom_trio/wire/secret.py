@@ -238,39 +238,45 @@ class _Hmac:
     """HMAC-BLAKE2b-512 (RFC 2104), all of it out of Python's own memory."""
 
     def __init__(self) -> None:
+        blocks = [Secret(_SLOT_BYTES[-1]) for _ in range(2)]
+        self._blocks, self._key = blocks, Secret(_HASH_BYTES)
         #: What each of the two hashes is computed over: the padded key, and room for the rest.
-        self._inner, self._outer = Secret(_SLOT_BYTES[-1]), Secret(_SLOT_BYTES[-1])
+        self._inner, self._outer = (block.address() for block in blocks)
+        self._inner_rest, self._outer_rest = self._inner + _BLOCK_BYTES, self._outer + _BLOCK_BYTES
+        #: A key that is used once.
+        self.key = self._key.address()
         for block, pad in (self._inner, b"\x36"), (self._outer, b"\x5c"):
-            ffi.memmove(block._pointer, pad * _BLOCK_BYTES, _BLOCK_BYTES)
+            ffi.memmove(block, pad * _BLOCK_BYTES, _BLOCK_BYTES)
 
-    def use(self, key: Secret) -> None:
-        """From here on with this key of 64 bytes."""
-        check_size(key, _HASH_BYTES)
-        plain = key.reveal()
+    def use(self, key: Any) -> None:
+        """From here on with this key, the address of 64 bytes."""
+        plain = bytes(ffi.buffer(key, _HASH_BYTES))
         inner, outer = plain.translate(_INNER), plain.translate(_OUTER)
-        ffi.memmove(self._inner._pointer, inner, _HASH_BYTES)
-        ffi.memmove(self._outer._pointer, outer, _HASH_BYTES)
+        ffi.memmove(self._inner, inner, _HASH_BYTES)
+        ffi.memmove(self._outer, outer, _HASH_BYTES)
         for each in plain, inner, outer:
-            _overwrite(each)
+            lib.sodium_memzero(ffi.from_buffer(each), _HASH_BYTES)
 
-    def code(self, message: Any, size: int, last: int | None = None) -> Secret:
+    def code(self, message: Any, size: int, into: Any, last: int | None = None) -> None:
         """The code of ``size`` bytes and of the byte ``last``, together at most 128."""
-        inner, outer = self._inner._pointer, self._outer._pointer
-        end = _BLOCK_BYTES + size
-        ffi.memmove(inner + _BLOCK_BYTES, message, size)
+        ffi.memmove(self._inner_rest, message, size)
         if last is not None:
-            inner[end] = last
-            end += 1
-        code = Secret(_HASH_BYTES)
-        _hash(outer + _BLOCK_BYTES, inner, end)
-        _hash(code._pointer, outer, _BLOCK_BYTES + _HASH_BYTES)
-        return code
+            self._inner_rest[size] = last
+            size += 1
+        null, call = ffi.NULL, lib.crypto_generichash_blake2b_salt_personal
+        end = _BLOCK_BYTES + size
+        call(self._outer_rest, _HASH_BYTES, self._inner, end, null, 0, null, null)
+        end = _BLOCK_BYTES + _HASH_BYTES
+        call(into, _HASH_BYTES, self._outer, end, null, 0, null, null)
 
     def forget(self) -> None:
-        """Overwrite the key and what was computed; the rest stays for the next key."""
-        for block in self._inner._pointer, self._outer._pointer:
-            lib.sodium_memzero(block, _HASH_BYTES)
-            lib.sodium_memzero(block + _BLOCK_BYTES, _SLOT_BYTES[-1] - _BLOCK_BYTES)
+        """Overwrite the keys and what was computed; the rest stays for the next key."""
+        rest = _SLOT_BYTES[-1] - _BLOCK_BYTES
+        lib.sodium_memzero(self._inner, _HASH_BYTES)
+        lib.sodium_memzero(self._outer, _HASH_BYTES)
+        lib.sodium_memzero(self._inner_rest, rest)
+        lib.sodium_memzero(self._outer_rest, rest)
+        lib.sodium_memzero(self.key, _HASH_BYTES)
 
 
 #: Used by one ``hkdf`` at a time, and empty between them.
@@ -282,25 +288,22 @@ def hkdf(chaining_key: Secret, material: Secret | bytes) -> tuple[Secret, Secret
 
     ``material`` is at most 128 bytes.
     """
+    check_size(chaining_key, _HASH_BYTES)
     size = len(material)
     if size > _BLOCK_BYTES:
         raise ValueError(f"expected at most {_BLOCK_BYTES} bytes")
+    hmac = _hmac
     try:
-        _hmac.use(chaining_key)
+        hmac.use(chaining_key.address())
         source = material.address() if isinstance(material, Secret) else material
-        with _hmac.code(source, size) as temporary:
-            _hmac.use(temporary)
-        first = _hmac.code(b"", 0, 1)
-        return first, _hmac.code(first.address(), _HASH_BYTES, 2)
+        hmac.code(source, size, hmac.key)
+        hmac.use(hmac.key)
+        first, second = Secret(_HASH_BYTES), Secret(_HASH_BYTES)
+        hmac.code(b"", 0, first._pointer, 1)
+        hmac.code(first._pointer, _HASH_BYTES, second._pointer, 2)
+        return first, second
     finally:
-        _hmac.forget()
-
-
-def _hash(into: Any, message: Any, size: int) -> None:
-    null = ffi.NULL
-    lib.crypto_generichash_blake2b_salt_personal(
-        into, _HASH_BYTES, message, size, null, 0, null, null
-    )
+        hmac.forget()
 
 
 def aead_seal(key: Secret, counter: int, data: bytes, plaintext: bytes) -> bytes:

@@ -48,7 +48,7 @@ async def _take(
     port = conversation.key.port if peer.is_loopback else sender.port if sender else 0
     if port:
         # The claimed host is never believed; its port says where to dial back.
-        conversation.endpoint = replace(peer, port=port)
+        conversation.endpoint = Endpoint(peer.host, port, peer.zone)
     now = teller.now()
     messages = [Message(event.text, now, State.RECEIVED, event.damaged) for event in said]
     conversation.history.extend(messages)

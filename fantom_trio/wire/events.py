@@ -5,6 +5,7 @@ so the garbage collector need not look at the many that a flood makes.
 """
 
 import enum
+from functools import lru_cache
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -57,10 +58,21 @@ class Said(Struct, frozen=True, gc=False):
 
         A peer may say another one in each frame, and reading costs more than decrypting it.
         """
-        try:
-            return Endpoint.parse_client_id(self.client_id)
-        except AddressError:
-            return None
+        if len(self.client_id) > _REMEMBERED_BYTES:
+            return _claimed(self.client_id)
+        return _remembered_claim(self.client_id)
+
+
+def _claimed(client_id: bytes) -> Endpoint | None:
+    try:
+        return Endpoint.parse_client_id(client_id)
+    except AddressError:
+        return None
+
+
+#: A peer's hardly ever changes. A long one is none, and is not kept.
+_REMEMBERED_BYTES = 128
+_remembered_claim = lru_cache(maxsize=256)(_claimed)
 
 
 class PeerClosed(Struct, frozen=True, gc=False):

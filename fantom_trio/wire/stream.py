@@ -6,7 +6,7 @@ that a frame's length tells next to nothing of what is in it. The first record o
 carries the handshake hash as additional data.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from fantom_trio.wire import ciphers, frames, records
 from fantom_trio.wire.ciphers import STREAM_EXTRA_BYTES, TAG_FINAL, TAG_REKEY
@@ -67,6 +67,14 @@ def take_back(written: bytearray) -> None:
         _spare[:] = [written]
 
 
+def _memory_for(size: int) -> bytearray | None:
+    """Where about so many bytes may stand; None: that is so little that Python would give most of
+    the memory back to the system."""
+    if not _spare:
+        return bytearray()
+    return _spare.pop() if 2 * size > len(_spare[0]) else None
+
+
 def _put(parts: list[bytes], out: bytearray, start: int) -> int:
     """Move ``parts`` to ``out[start:]``; where the next may stand."""
     for part in parts if len(parts) <= 3 else (b"".join(parts),):
@@ -95,7 +103,7 @@ class RecordWriter:
         """Append the frame of ``record``, in the places that the peer's reader wants too."""
         out += self.frames((record,))
 
-    def frames(self, all_records: Iterable[Record]) -> bytearray:
+    def frames(self, all_records: Sequence[Record]) -> bytearray:
         """The frames of several, in memory of their own; where one is refused, none is written."""
         greeted, ended = self._greeted, self.ended
         parts: list[bytes] = []
@@ -122,8 +130,9 @@ class RecordWriter:
             messages.append((start, end, TAG_FINAL if ended else TAG_REKEY))
             if size > LARGE_BLOCK:  # at once: many of these together would be new memory, too
                 if out is None:
-                    out = _spare.pop() if _spare else bytearray()
-                stands = _put(parts, out, stands)
+                    out = _memory_for(size * len(all_records))
+                if out is not None:
+                    stands = _put(parts, out, stands)
         if out is None:
             out = bytearray().join(parts)
         else:

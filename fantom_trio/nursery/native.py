@@ -18,6 +18,7 @@ from fantom_trio.wire import (
     PeerClosed,
     Ping,
     Pong,
+    Record,
     RemoteProtocolError,
     Say,
     Verify,
@@ -44,8 +45,7 @@ async def converse(
     finally:
         session.pulse.forget(session.patience)
         if session.connection.ending is None and session.connection.link.can_send:
-            _say_pending(session)
-            session.connection.link.send(Bye("quit"))
+            session.connection.link.send_all([*_take_pending(session), Bye("quit")])
             session.connection.send_now()
         session.outcomes.extend(session.end_verification())
 
@@ -184,13 +184,14 @@ class _Writer:
         link = self._connection.link
         with self._connection.ends():
             while link.can_send:
-                count = _say_pending(self._session)
-                carried = self._say_messages()
+                records = _take_pending(self._session)
+                carried = self._take_messages(records)
                 if self._session.leaving is not None:
-                    link.send(Bye(self._session.leaving))
-                elif not count and not carried:
+                    records.append(Bye(self._session.leaving))
+                if not records:
                     await self._session.work()
                     continue
+                link.send_all(records)
                 await self._connection.send()
                 await self._tell_sent(carried)
             if self._session.leaving is not None:
@@ -198,13 +199,13 @@ class _Writer:
                     await self._session.work()
                 self._connection.scope.cancel()  # the ending was said with the leaving
 
-    def _say_messages(self) -> list[Message | None]:
-        """On the newest link; None for a piece that is not the last of its message."""
+    def _take_messages(self, records: list[Record]) -> list[Message | None]:
+        """On the newest link, to ``records``; None for a piece that is not a message's last."""
         if self._conversation.session is not self._session:
             return []
         most = self._teller.limits.native_batch_bytes
         says = self._delivery.next_says(self._session.cursor, most)
-        self._connection.link.send_all([say for say, _ in says])
+        records += [say for say, _ in says]
         return [message for _, message in says]
 
     async def _tell_sent(self, carried: list[Message | None]) -> None:
@@ -215,8 +216,8 @@ class _Writer:
             await self._teller.offer(Sent(self._conversation, sent))
 
 
-def _say_pending(session: Session) -> int:
-    """Everything but messages, into the link; how many records that were."""
+def _take_pending(session: Session) -> list[Record]:
+    """Everything but messages."""
     records, session.steps = session.steps, []
     if session.pong:
         records.append(Pong())
@@ -229,5 +230,4 @@ def _say_pending(session: Session) -> int:
     if shown > session.acknowledged:
         records.append(Ack(shown))
         session.acknowledged = shown
-    session.connection.link.send_all(records)
-    return len(records)
+    return records

@@ -21,6 +21,8 @@ __all__ = [
 ]
 
 DEFAULT_PORT = 31488
+#: Addresses of which it is remembered whether they are link-local.
+REMEMBERED = 1024
 
 _PORT = re.compile(r"[0-9]{1,5}")
 _ZONE = re.compile(r"[^\s%\[\]/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,32}")
@@ -155,7 +157,7 @@ def canonical_host(text: str) -> str:
     return str(address)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=REMEMBERED)
 def is_link_local(host: str) -> bool:
     """True for an address in ``fe80::/10``; a name is none."""
     return ":" in host and ipaddress.IPv6Address(host).is_link_local

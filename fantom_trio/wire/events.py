@@ -58,21 +58,22 @@ class Said(Struct, frozen=True, gc=False):
 
         A peer may say another one in each frame, and reading costs more than decrypting it.
         """
-        if len(self.client_id) > _REMEMBERED_BYTES:
-            return _claimed(self.client_id)
-        return _remembered_claim(self.client_id)
+        short = len(self.client_id) <= CLAIM_BYTES
+        return _remembered(self.client_id) if short else _read_claim(self.client_id)
 
 
-def _claimed(client_id: bytes) -> Endpoint | None:
+#: Claims that are remembered, for a peer's hardly ever changes, and how long each may be.
+CLAIMS, CLAIM_BYTES = 256, 128
+
+
+def _read_claim(client_id: bytes) -> Endpoint | None:
     try:
         return Endpoint.parse_client_id(client_id)
     except AddressError:
         return None
 
 
-#: A peer's hardly ever changes. A long one is none, and is not kept.
-_REMEMBERED_BYTES = 128
-_remembered_claim = lru_cache(maxsize=256)(_claimed)
+_remembered = lru_cache(maxsize=CLAIMS)(_read_claim)
 
 
 class PeerClosed(Struct, frozen=True, gc=False):

@@ -18,7 +18,17 @@ from fantom_trio.nursery import (
 )
 from fantom_trio.nursery.limits import Limits
 from fantom_trio.repl import bounds, kinds, sanitize, screen, strangers
-from fantom_trio.wire import classic, delivery, frames, noise, pcp, records, stream
+from fantom_trio.wire import (
+    address,
+    classic,
+    delivery,
+    events,
+    frames,
+    noise,
+    pcp,
+    records,
+    stream,
+)
 from tests.model.spin import RUNS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,7 +42,7 @@ PLACES = {
         for module in (
             approach, doctor, errors, invites, port_mapping, reach, tcp, trials,
             bounds, kinds, sanitize, screen, strangers,
-            classic, delivery, frames, noise, pcp, records, stream,
+            address, classic, delivery, events, frames, noise, pcp, records, stream,
         )
     },
 }  # fmt: skip

@@ -23,6 +23,7 @@ from fantom_trio.wire import (
     Violation,
 )
 from fantom_trio.wire.classic import Reader
+from fantom_trio.wire.events import CLAIM_BYTES, CLAIMS, _remembered
 from fantom_trio.wire.secret import KeyPair, Secret
 from tests.classic_peer import ClassicPeer
 
@@ -147,6 +148,14 @@ def test_a_client_id_may_change_from_frame_to_frame() -> None:
         Said("c", b"::1:4000"),
         Said("d", PEER.client_id),
     ]
+
+
+def test_a_long_client_id_is_read_and_not_remembered() -> None:
+    short, long = Said("a", PEER.client_id), Said("a", b"[" * CLAIM_BYTES + PEER.client_id)
+    _remembered.cache_clear()
+    assert [short.sender, short.sender, long.sender, long.sender] == [PEER] * 4
+    info = _remembered.cache_info()
+    assert (info.hits, info.misses, info.maxsize) == (1, 1, CLAIMS)
 
 
 def test_the_end_between_two_frames_is_the_peer_closing() -> None:

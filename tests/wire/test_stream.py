@@ -617,6 +617,18 @@ def test_long_frames_take_no_new_memory_each_time(monkeypatch: pytest.MonkeyPatc
     assert not stream._spare, "nobody needs so much"
 
 
+def test_few_long_frames_leave_the_memory_of_many_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut to less than half, most of it would go back to the system."""
+    memory = bytearray(400_000)
+    monkeypatch.setattr(stream, "_spare", [memory])
+    ours, out = writer()
+    out += ours.frames([HELLO, LONG, SHORT])
+    assert stream._spare == [memory]
+    many = ours.frames([LONG] * 5)
+    assert many is memory
+    assert read(bytes(out + many)) == ([HELLO, LONG, SHORT, *[LONG] * 5], None)
+
+
 def test_of_what_is_refused_nothing_stays_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "_spare", [bytearray(100_000)])
     ours, _ = writer()

@@ -12,6 +12,8 @@ import pyte
 ROOT = Path(__file__).parents[1]
 #: Real time to wait for something that happens at once; only a failing test waits so long.
 PATIENCE = 20.0
+#: And for the rest of a screen.
+SETTLING = 1.0
 CTRL_A, CTRL_C, CTRL_D, CTRL_R = "\x01", "\x03", "\x04", "\x12"
 UP, DOWN = "\x1b[A", "\x1b[B"
 
@@ -82,25 +84,39 @@ class Person:
     def paste(self, text: str) -> None:
         self.type(f"\x1b[200~{text}\x1b[201~")
 
-    def look(self) -> bool:
-        """Read what came; False at the end."""
-        try:
-            data = self.child.read_nonblocking(65536, timeout=0.02)
-        except pexpect.TIMEOUT:
-            return True
-        except pexpect.EOF:
-            return False
-        self.seen += data
-        self.stream.feed(data)
+    @property
+    def drawn(self) -> bool:
+        """Nothing is missing that is always there."""
         return True
 
+    def look(self) -> bool:
+        """Read what came; False at the end."""
+        return self._read() is not None
+
+    def _read(self) -> bytes | None:
+        """What came, perhaps nothing; None at the end."""
+        try:
+            data: bytes = self.child.read_nonblocking(65536, timeout=0.02)
+        except pexpect.TIMEOUT:
+            return b""
+        except pexpect.EOF:
+            return None
+        self.seen += data
+        self.stream.feed(data)
+        return data
+
     def until(self, wanted: str | Callable[[], bool]) -> None:
-        """Look until the screen shows a text, or something is true."""
+        """Look until the screen shows a text, or something is true, and all that comes with it."""
         deadline = time.monotonic() + PATIENCE
         while not (wanted in self.text if isinstance(wanted, str) else wanted()):
             going_on = self.look()
             assert going_on or (isinstance(wanted, str) and wanted in self.text), self.text
             assert time.monotonic() < deadline, f"no {wanted!r} on\n{self.text}"
+        # It may have been read in the middle of a screen; where more comes all the time, it is
+        # looked at as it is.
+        deadline = time.monotonic() + SETTLING
+        while (self._read() or not self.drawn) and time.monotonic() < deadline:
+            pass
 
     def leave(self, *, code: int = 0) -> None:
         """The program ends, and the terminal is as it was before."""

@@ -41,6 +41,11 @@ class User(Person):
         return int(children.split()[0])
 
     @property
+    def drawn(self) -> bool:
+        """The prompt is there, or the program is gone."""
+        return "▸" in self.text or "[exit" in self.text
+
+    @property
     def prompt(self) -> str:
         """The line with the prompt; empty while it is drawn anew."""
         return next((line for line in self.text.split("\n") if "▸" in line), "")

@@ -162,8 +162,8 @@ BENCHMARKS = (
     Benchmark(
         "idle",
         [Row("idle REPL with 10 peers", "% of a core", False, Goal(at_most=0.1))],
-        _one(lambda: start.idle(10, 20)),
-        {"the same without peers": _one(lambda: start.idle(0, 20))},
+        _one(lambda: start.idle(10, 30)),
+        {"the same without peers": _one(lambda: start.idle(0, 30))},
     ),
     Benchmark(
         "echo",

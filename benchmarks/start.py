@@ -103,7 +103,9 @@ def idle(count: int, seconds: float, *, settle: float = 3) -> float:
     ``settle``: seconds before, until all that they did is on the screen.
     """
     port = free_port()
-    with in_a_terminal("-m", "fantom_trio", "--loopback", "--port", str(port)) as program:
+    # As most use it, and not with --loopback: the network is watched, too.
+    arguments = "--address", f"[::1]:{port}"
+    with in_a_terminal("-m", "fantom_trio", *arguments) as program:
         program.expect_exact(f"Listening on [::1]:{port}".encode(), timeout=20)
         with Other("peers", port) as peers:
             peers.ask(count)

@@ -1,7 +1,7 @@
 """When the network under us becomes another one, and when this machine slept.
 
-The interfaces are looked at every few seconds, and on Linux as soon as the kernel speaks of a
-change. What it says is a hint alone: what counts is what the look finds.
+The interfaces are looked at every few seconds; on Linux as soon as the kernel speaks of a change,
+and seldom else. What it says is a hint alone: what counts is what the look finds.
 """
 
 import errno
@@ -29,8 +29,9 @@ __all__ = [
     "way_out",
 ]
 
-#: Seconds from one look to the next, where there is no hint.
-LOOK_SECONDS = 5
+#: Seconds from one look to the next, where nobody gives hints; where somebody does, a look is for
+#: the hint that did not come, and costs more than all else that an idle program does.
+LOOK_SECONDS, HINTED_LOOK_SECONDS = 5, 30
 #: A change comes in pieces, an address and a route, a new one and an old one: look when it has been
 #: quiet for so long, but in a network that is never quiet after so long.
 SETTLE_SECONDS = 1
@@ -89,20 +90,21 @@ def never_still() -> float:
 class Changes:
     """Tells one change after the other.
 
-    ``hint`` returns when a look is worth while; ``look`` gives the interfaces; ``clock`` goes on
-    while the machine sleeps.
+    ``hint`` returns when a look is worth while; None: nobody knows. ``look`` gives the interfaces;
+    ``clock`` goes on while the machine sleeps.
     """
 
     def __init__(
         self,
-        hint: Callable[[], Awaitable[None]] = trio.sleep_forever,
+        hint: Callable[[], Awaitable[None]] | None = None,
         *,
         look: Callable[[], Sequence[Interface]] = list_interfaces,
         clock: Callable[[], float] = never_still,
     ) -> None:
         #: As it was at the last look.
         self.now = Surroundings()
-        self._hint = hint
+        self._hint = hint or trio.sleep_forever
+        self._pause = LOOK_SECONDS if hint is None else HINTED_LOOK_SECONDS
         self._look = look
         self._clock = clock
         self._ahead = clock() - trio.current_time()
@@ -113,6 +115,7 @@ class Changes:
 
     async def next(self) -> Change:
         """Wait for the next change. Cancelled, nothing is missed."""
+        look_at = trio.current_time() + self._pause
         while True:
             hinted = False
             with trio.move_on_after(LOOK_SECONDS):
@@ -120,8 +123,11 @@ class Changes:
                 hinted = True
             if hinted:
                 await self._quiet()
-            before, now = self.now, await self._surroundings()
             slept = self._slept()
+            if not (hinted or slept or trio.current_time() >= look_at):
+                continue
+            look_at = trio.current_time() + self._pause
+            before, now = self.now, await self._surroundings()
             if slept or now != before:
                 self.now = now
                 return Change(now, before.hosts - now.hosts, slept)

@@ -21,6 +21,7 @@ from fantom_trio.nursery import (
     open_node,
 )
 from fantom_trio.nursery.changes import (
+    HINTED_LOOK_SECONDS,
     LOOK_SECONDS,
     SETTLE_SECONDS,
     SLEPT_SECONDS,
@@ -69,8 +70,9 @@ class Machine:
     async def way_out(self) -> str | None:
         return self.source
 
-    async def watched(self) -> Changes:
-        found = Changes(self._hints.receive, look=self.look, clock=self.clock)
+    async def watched(self, *, hints: bool = True) -> Changes:
+        hint = self._hints.receive if hints else None
+        found = Changes(hint, look=self.look, clock=self.clock)
         await found.begin()
         return found
 
@@ -138,12 +140,23 @@ async def test_a_network_that_is_never_quiet_is_looked_at_all_the_same(
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(("hints", "seconds"), [(False, LOOK_SECONDS), (True, HINTED_LOOK_SECONDS)])
 async def test_without_a_hint_a_change_is_found_by_looking(
+    hints: bool, seconds: float, machine: Machine, autojump_clock: MockClock
+) -> None:
+    watched = await machine.watched(hints=hints)
+    machine.interfaces = (LO,)
+    assert (await within(watched, seconds)).gone == set(OLD.addresses)
+    assert machine.looks == 2
+
+
+async def test_where_the_kernel_tells_of_changes_it_is_seldom_looked_for_them(
     machine: Machine, autojump_clock: MockClock
 ) -> None:
     watched = await machine.watched()
-    machine.interfaces = (LO,)
-    assert (await within(watched, LOOK_SECONDS)).gone == set(OLD.addresses)
+    with trio.move_on_after(10 * HINTED_LOOK_SECONDS + 1):
+        await watched.next()
+    assert machine.looks == 11
 
 
 async def test_hints_without_a_change_are_told_to_nobody(

@@ -87,6 +87,8 @@ class Editor:
             include_default_pygments_style=False,
             input=Vt100Input(stdin),
             output=self._output,
+            # A signal tells of another size (screen.py), but not to a program that is stopped.
+            terminal_size_polling_interval=5,
             before_render=self._before_render,
             after_render=self._after_render,
         )

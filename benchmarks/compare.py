@@ -72,7 +72,7 @@ def _line(row: Row, pairs: Sequence[_Pair]) -> str:
     ratios = [
         ours[row.name] / theirs[row.name]
         for ours, theirs in pairs
-        if row.name in ours and row.name in theirs
+        if ours.get(row.name) and theirs.get(row.name)
     ]
     if not ratios:
         return f"{row.name:54}  one of the two could not be measured"

@@ -251,11 +251,14 @@ class _Hmac:
     def use(self, key: Any) -> None:
         """From here on with this key, the address of 64 bytes."""
         plain = bytes(ffi.buffer(key, _HASH_BYTES))
-        inner, outer = plain.translate(_INNER), plain.translate(_OUTER)
-        ffi.memmove(self._inner, inner, _HASH_BYTES)
-        ffi.memmove(self._outer, outer, _HASH_BYTES)
-        for each in plain, inner, outer:
-            lib.sodium_memzero(ffi.from_buffer(each), _HASH_BYTES)
+        inner = outer = b""
+        try:
+            inner, outer = plain.translate(_INNER), plain.translate(_OUTER)
+            ffi.memmove(self._inner, inner, _HASH_BYTES)
+            ffi.memmove(self._outer, outer, _HASH_BYTES)
+        finally:
+            for each in plain, inner, outer:
+                lib.sodium_memzero(ffi.from_buffer(each), len(each))
 
     def code(self, message: Any, size: int, into: Any, last: int | None = None) -> None:
         """The code of ``size`` bytes and of the byte ``last``, together at most 128."""

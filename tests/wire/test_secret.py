@@ -136,6 +136,10 @@ def test_nothing_of_an_hkdf_stays_but_its_outputs() -> None:
     assert sum(map(len, secret._free.values())) % 2**8 == alive % 2**8
     for slot_bytes, free in secret._free.items():
         assert all(bytes(ffi.buffer(slot, slot_bytes)) == bytes(slot_bytes) for slot in free)
+    hmac = secret._hmac
+    assert bytes(ffi.buffer(hmac.key, 64)) == bytes(64)
+    for block, pad in (hmac._inner, b"\x36"), (hmac._outer, b"\x5c"):
+        assert bytes(ffi.buffer(block, 256)) == bytes(64) + 64 * pad + bytes(128)
 
 
 def test_what_a_secret_takes_over_is_overwritten_where_it_was() -> None:
